@@ -1,0 +1,185 @@
+//! Strict reading of `application/x-www-form-urlencoded` (RFC 6749 appendix B).
+//!
+//! The authorization server reads the same bytes with a parser that we do not know. Whatever parsers are known to read
+//! differently is therefore an error here and not a guess.
+
+use std::{borrow::Cow, fmt};
+
+use percent_encoding::percent_decode_str;
+
+/// The parameters of a form body or a query string, decoded, in their order.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Parses the serialisation.
+    ///
+    /// # Errors
+    /// On a percent sign without two hexadecimal digits, on bytes that are not UTF-8 before or after decoding, on
+    /// control characters that a value of OAuth cannot have, and on a raw `;`, which some parsers take for a separator.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidForm> {
+        let text = str::from_utf8(bytes).map_err(|_| InvalidForm::NotUtf8)?;
+        if text.contains(';') {
+            return Err(InvalidForm::Semicolon);
+        }
+        text.split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Ok((decode(name)?, decode(value)?))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Every value of a parameter. A name that a lenient server would take for the same parameter counts too: another
+    /// case (ASP.NET), `name[]`, `na.me` or white space around it (PHP).
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ParameterValue<'a>> {
+        self.0.iter().filter_map(move |(written, value)| {
+            if written == name {
+                Some(ParameterValue::Exact(value))
+            } else {
+                (lenient_name(written) == name).then_some(ParameterValue::Lookalike)
+            }
+        })
+    }
+}
+
+/// One occurrence of a parameter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ParameterValue<'a> {
+    /// The name is exactly the one asked for.
+    Exact(&'a str),
+    /// Only a lenient parser would read this name as the one asked for.
+    Lookalike,
+}
+
+/// Decodes one name or value: `+` is a space, `%XX` a byte (RFC 6749 appendix B).
+///
+/// # Errors
+/// As for [`Form::parse`], the `;` apart.
+pub fn decode(text: &str) -> Result<String, InvalidForm> {
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = (rest.next(), rest.next());
+            if !matches!(digits, (Some(a), Some(b)) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+            {
+                return Err(InvalidForm::PercentEncoding);
+            }
+        }
+    }
+    let spaced =
+        if text.contains('+') { Cow::Owned(text.replace('+', " ")) } else { Cow::Borrowed(text) };
+    let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| InvalidForm::NotUtf8)?;
+    if decoded.chars().any(|character| character == '\0') {
+        return Err(InvalidForm::Nul);
+    }
+    Ok(decoded.into_owned())
+}
+
+/// The name under which the most lenient of known parsers would file a parameter.
+fn lenient_name(name: &str) -> String {
+    let skipped = |character: char| {
+        character.is_whitespace() || character.is_control() || character == '\u{FEFF}'
+    };
+    let name = name.split('[').next().unwrap_or(name).trim_matches(skipped);
+    name.chars()
+        .map(|character| {
+            if matches!(character, '.' | ' ' | '-') { '_' } else { character.to_ascii_lowercase() }
+        })
+        .collect()
+}
+
+/// Why bytes are not a form that every parser reads alike.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidForm {
+    /// U+0000, at which some parsers end a string.
+    Nul,
+    /// Not UTF-8, plainly or after percent-decoding.
+    NotUtf8,
+    /// `%` without two hexadecimal digits.
+    PercentEncoding,
+    /// A raw `;`, which form serialisers encode and some parsers take for `&`.
+    Semicolon,
+}
+
+impl fmt::Display for InvalidForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nul => "a parameter holds U+0000",
+            Self::NotUtf8 => "a parameter is not UTF-8",
+            Self::PercentEncoding => "a percent sign lacks two hexadecimal digits",
+            Self::Semicolon => "a raw `;`, which some parsers take for a separator",
+        })
+    }
+}
+
+impl std::error::Error for InvalidForm {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(form: &str, name: &str) -> Vec<Option<String>> {
+        Form::parse(form.as_bytes())
+            .unwrap()
+            .values(name)
+            .map(|value| match value {
+                ParameterValue::Exact(text) => Some(text.to_owned()),
+                ParameterValue::Lookalike => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn example_of_rfc_6749_appendix_b_is_decoded() {
+        assert_eq!(decode("+%25%26%2B%C2%A3%E2%82%AC"), Ok(" %&+£€".to_owned()));
+    }
+
+    #[test]
+    fn escaped_names_are_the_parameter_itself() {
+        assert_eq!(values("client%5Fid=a&x=client_id", "client_id"), [Some("a".to_owned())]);
+        assert_eq!(values("client_id", "client_id"), [Some(String::new())]);
+        assert_eq!(values("&&client_id=a=b&", "client_id"), [Some("a=b".to_owned())]);
+    }
+
+    #[test]
+    fn names_that_lenient_parsers_fold_are_lookalikes() {
+        for name in [
+            "Client_Id",
+            "client_id[]",
+            "client_id%5B0%5D",
+            "client.id",
+            "client+id",
+            "+client_id",
+            "client_id%20",
+            "client-id",
+            "%EF%BB%BFclient_id",
+            "%0Aclient_id",
+        ] {
+            assert_eq!(values(&format!("{name}=a"), "client_id"), [None], "{name}");
+        }
+        assert_eq!(values("client_id_hint=a&my_client_id=b", "client_id"), []);
+    }
+
+    #[test]
+    fn what_parsers_read_differently_is_rejected() {
+        for (form, error) in [
+            (&b"a=%"[..], InvalidForm::PercentEncoding),
+            (b"a=%4", InvalidForm::PercentEncoding),
+            (b"a=%u0061", InvalidForm::PercentEncoding),
+            (b"a=%+1", InvalidForm::PercentEncoding),
+            (b"a=%C0%AF", InvalidForm::NotUtf8),
+            (b"a=\xff", InvalidForm::NotUtf8),
+            (b"a=%FF", InvalidForm::NotUtf8),
+            (b"a=%00", InvalidForm::Nul),
+            (b"a=\0", InvalidForm::Nul),
+            (b"a=1;client_id=b", InvalidForm::Semicolon),
+        ] {
+            assert_eq!(Form::parse(form), Err(error), "{}", String::from_utf8_lossy(form));
+        }
+        assert!(Form::parse(b"a=%3B").is_ok());
+    }
+}

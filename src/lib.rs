@@ -1,0 +1,34 @@
+#![doc = "certbound makes Envoy the mutual-TLS front door of any OAuth 2.0 authorization server (RFC 8705)."]
+//!
+//! The crate is layered; a module uses its own layer and those above it in this list, never one below:
+//!
+//! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`], [`jwt`], [`pem`],
+//!    [`public_key`], [`thumbprint`]
+//! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
+//!    [`endpoint`] (where clients authenticate), [`http_signature`], [`config`]
+//! 3. decision: [`request`] (what the filter was told), [`sanitise`] (which headers go), [`authenticate`],
+//!    [`rejection`] (the one table from reason to answer)
+//! 4. the edge: `filter`, compiled for wasm32 only, the only code that names proxy-wasm
+//!
+//! Layers 1 to 3 do no I/O and take time and randomness as arguments.
+
+pub mod authenticate;
+pub mod basic;
+pub mod certificate;
+pub mod client;
+pub mod client_cert;
+pub mod config;
+pub mod distinguished_name;
+pub mod endpoint;
+pub mod form;
+pub mod http_signature;
+pub mod jwt;
+pub mod pem;
+pub mod public_key;
+pub mod rejection;
+pub mod request;
+pub mod sanitise;
+pub mod thumbprint;
+
+#[cfg(target_arch = "wasm32")]
+mod filter;
