@@ -1,0 +1,468 @@
+//! The decision: which client speaks, and may it use this certificate (RFC 8705 §2).
+
+use std::fmt::Write as _;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    basic,
+    certificate::{Certificate, ValidityStatus},
+    client::{Client, ClientAuthMethod},
+    client_cert::byte_sequence,
+    config::{Config, Enforcement, UnregisteredClients},
+    endpoint::split_target,
+    form::{Form, ParameterValue},
+    http_signature::{SignedRequest, SigningKey},
+    jwt::ClientAssertion,
+    pem,
+    rejection::{Reason, Rejection},
+    request::{Connection, Headers, Request},
+    sanitise::HeaderChange,
+};
+
+/// What becomes of a request, and what was learned on the way.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// The client that the request names, authenticated or not.
+    pub client_id: Option<String>,
+    /// The certificate of the connection, when it mattered.
+    pub certificate: Option<Certificate>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It goes to the server with these changes.
+    Allowed(Vec<HeaderChange>),
+    /// It is answered with an error.
+    Denied(Rejection),
+    /// It would have been denied, but `enforcement` is `report`: it goes to the server without a certificate.
+    Reported(Rejection),
+}
+
+impl Verdict {
+    /// The verdict on a request that is refused before it could be judged.
+    pub fn refused(config: &Config, rejection: Rejection) -> Self {
+        Self { outcome: refusal(config, rejection), client_id: None, certificate: None }
+    }
+
+    /// One line for the log on a refusal, in logfmt; `None` for a request that was allowed. Values from the request are
+    /// quoted, so that no client can write a log line of its own.
+    pub fn log_line(&self, source_address: &str) -> Option<String> {
+        let (word, rejection) = match &self.outcome {
+            Outcome::Allowed(_) => return None,
+            Outcome::Denied(rejection) => ("denied", rejection),
+            Outcome::Reported(rejection) => ("reported", rejection),
+        };
+        let mut line = format!("{word} reason={}", rejection.reason.name());
+        let client_id = self.client_id.as_deref().unwrap_or("-");
+        let client_id: String = client_id.chars().take(LOGGED_CHARACTERS).collect();
+        let _ = write!(line, " client_id={client_id:?}");
+        if let Some(certificate) = &self.certificate {
+            let subject: String =
+                certificate.subject().to_string().chars().take(LOGGED_CHARACTERS).collect();
+            let _ = write!(line, " thumbprint={} subject={subject:?}", certificate.thumbprint());
+        }
+        let _ = write!(line, " source={source_address:?} detail={:?}", rejection.detail);
+        Some(line)
+    }
+}
+
+/// How much of a value from the request a log line holds.
+const LOGGED_CHARACTERS: usize = 200;
+
+fn refusal(config: &Config, rejection: Rejection) -> Outcome {
+    match (config.enforcement, rejection.reason) {
+        // After a failure of the host it is unknown which header fields the request has.
+        (_, Reason::HostError) | (Enforcement::Enforce, _) => Outcome::Denied(rejection),
+        (Enforcement::Report, _) => Outcome::Reported(rejection),
+    }
+}
+
+/// Judges a request at an endpoint. `random` fills a buffer with random bytes, or says that it cannot.
+pub fn authenticate(
+    config: &Config,
+    request: &Request,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
+) -> Verdict {
+    let mut verdict =
+        Verdict { outcome: Outcome::Allowed(Vec::new()), client_id: None, certificate: None };
+    verdict.outcome = judge(config, request, &mut verdict)
+        .and_then(|forwarding| header_changes(config, request, &verdict, forwarding, random))
+        .map_or_else(|rejection| refusal(config, rejection), Outcome::Allowed);
+    verdict
+}
+
+/// How a request that is allowed goes to the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Forwarding {
+    /// With the certificate, which authenticated the client.
+    Authenticated,
+    /// With the certificate; who the client is remains for the server to decide.
+    WithCertificate,
+    /// Without certificate.
+    Plain,
+}
+
+fn judge(
+    config: &Config,
+    request: &Request,
+    verdict: &mut Verdict,
+) -> Result<Forwarding, Rejection> {
+    require_form(&request.headers)?;
+    let form = Form::parse(&request.body)
+        .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
+    let (_, query) = split_target(request.headers.target());
+    let query = Form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| {
+        Rejection::new(Reason::BodyUnreadable, format!("in the query: {error}"))
+    })?;
+    require_single_parameters(&form, &query)?;
+    let identification = identify(&form, &request.headers)?;
+    let client_id = verdict.client_id.insert(identification.client_id);
+
+    let Some(client) = config.clients.get(client_id.as_str()) else {
+        if let Some(unreadable) = identification.unreadable {
+            return Err(unreadable);
+        }
+        return judge_unregistered(config, request, &mut verdict.certificate);
+    };
+    if let (
+        ClientAuthMethod::TlsClientAuth(_) | ClientAuthMethod::SelfSignedTlsClientAuth(_),
+        Some(credential),
+    ) = (&client.method, identification.other_credential)
+    {
+        return Err(Rejection::new(
+            Reason::MultipleAuthenticationMethods,
+            format!("the client is registered for a TLS method and also sent {credential}"),
+        ));
+    }
+    if let Some(unreadable) = identification.unreadable {
+        return Err(unreadable);
+    }
+    judge_client(client, request, &mut verdict.certificate)
+}
+
+/// The media type, exactly one and in UTF-8: anything else might be another request to the server.
+fn require_form(headers: &Headers) -> Result<(), Rejection> {
+    let refuse = |detail| Err(Rejection::new(Reason::MediaTypeUnsupported, detail));
+    if headers.values("content-encoding").next().is_some() {
+        return refuse("the request has a Content-Encoding");
+    }
+    let Some(content_type) = headers.text("content-type") else {
+        return refuse("the request has not exactly one Content-Type");
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return refuse("Content-Type is not application/x-www-form-urlencoded");
+    }
+    let is_utf_8 = |parameter: &str| {
+        parameter.split_once('=').is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case("charset")
+                && (value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("\"utf-8\""))
+        })
+    };
+    match (parts.next(), parts.next()) {
+        (None, _) => Ok(()),
+        (Some(parameter), None) if is_utf_8(parameter) => Ok(()),
+        _ => refuse("Content-Type has parameters other than charset=utf-8"),
+    }
+}
+
+/// The parameters that identify or authenticate a client.
+const CLIENT_PARAMETERS: [&str; 4] =
+    ["client_id", "client_assertion", "client_assertion_type", "client_secret"];
+
+fn require_single_parameters(form: &Form, query: &Form) -> Result<(), Rejection> {
+    for name in CLIENT_PARAMETERS {
+        let mut in_body = form.values(name);
+        let detail = match (in_body.next(), in_body.next(), query.values(name).next()) {
+            (_, _, Some(_)) => "is in the query",
+            (Some(ParameterValue::Lookalike), ..) => {
+                "is there under a name that some servers take for it"
+            }
+            (Some(_), Some(_), None) => "is there more than once",
+            _ => continue,
+        };
+        return Err(Rejection::new(Reason::ClientIdRepeated, format!("{name} {detail}")));
+    }
+    Ok(())
+}
+
+/// Who the request says that it is from.
+struct Identification {
+    client_id: String,
+    /// A credential besides a certificate, by its name.
+    other_credential: Option<&'static str>,
+    /// A credential that could not be read, so that the server might find another client in it.
+    unreadable: Option<Rejection>,
+}
+
+fn identify(form: &Form, headers: &Headers) -> Result<Identification, Rejection> {
+    let parameter = |name| {
+        form.values(name).find_map(|value| match value {
+            ParameterValue::Exact(text) => Some(text),
+            ParameterValue::Lookalike => None,
+        })
+    };
+    let unreadable_credential = |detail| Rejection::new(Reason::BodyUnreadable, detail);
+    let mut candidates: Vec<String> =
+        parameter("client_id").map(str::to_owned).into_iter().collect();
+    let mut other_credential = None;
+    let mut unreadable = None;
+
+    if let Some(assertion) = parameter("client_assertion") {
+        other_credential = Some("client_assertion");
+        match ClientAssertion::parse(assertion) {
+            Ok(claims) => candidates.extend([claims.sub].into_iter().chain(claims.iss)),
+            Err(error) => unreadable = Some(unreadable_credential(error.to_string())),
+        }
+    }
+    if parameter("client_assertion_type").is_some() {
+        other_credential = Some("client_assertion_type");
+    }
+    if parameter("client_secret").is_some() {
+        other_credential = Some("client_secret");
+    }
+    let mut authorizations = headers.values("authorization");
+    if let Some(authorization) = authorizations.next() {
+        other_credential = Some("Authorization");
+        match basic::client_id(authorization) {
+            Some(Ok(client_id)) => candidates.push(client_id),
+            Some(Err(error)) => unreadable = Some(unreadable_credential(error.to_string())),
+            None => {}
+        }
+        if authorizations.next().is_some() {
+            unreadable =
+                Some(unreadable_credential("Authorization is there more than once".into()));
+        }
+    }
+
+    let mut candidates = candidates.into_iter();
+    let first = candidates.next();
+    if candidates.any(|candidate| Some(&candidate) != first.as_ref()) {
+        return Err(Rejection::new(
+            Reason::ClientIdConflict,
+            "client_id, Authorization and client_assertion name different clients",
+        ));
+    }
+    match (first.filter(|client_id| !client_id.is_empty()), unreadable) {
+        (Some(client_id), unreadable) => {
+            Ok(Identification { client_id, other_credential, unreadable })
+        }
+        (None, Some(unreadable)) => Err(unreadable),
+        (None, None) => Err(Rejection::new(
+            Reason::ClientIdMissing,
+            "no client_id in the form, Authorization: Basic or client_assertion",
+        )),
+    }
+}
+
+fn judge_client(
+    client: &Client,
+    request: &Request,
+    presented: &mut Option<Certificate>,
+) -> Result<Forwarding, Rejection> {
+    match &client.method {
+        ClientAuthMethod::TlsClientAuth(subject) => {
+            let certificate = required_certificate(&request.connection, presented)?;
+            require_validity(certificate, request.now)?;
+            require_trust(certificate, &request.connection)?;
+            if !subject.matches(certificate) {
+                return Err(Rejection::new(
+                    Reason::SubjectMismatch,
+                    "the certificate does not have the registered subject value",
+                ));
+            }
+            Ok(Forwarding::Authenticated)
+        }
+        ClientAuthMethod::SelfSignedTlsClientAuth(registered) => {
+            let certificate = required_certificate(&request.connection, presented)?;
+            if !registered.contains(certificate) {
+                return Err(Rejection::new(
+                    Reason::CertificateNotRegistered,
+                    "neither the certificate nor its key is registered for the client",
+                ));
+            }
+            require_validity(certificate, request.now)?;
+            Ok(Forwarding::Authenticated)
+        }
+        ClientAuthMethod::Other if client.certificate_bound_access_tokens => {
+            let certificate = required_certificate(&request.connection, presented)?;
+            require_validity(certificate, request.now)?;
+            Ok(Forwarding::WithCertificate)
+        }
+        ClientAuthMethod::Other => Ok(Forwarding::Plain),
+    }
+}
+
+fn judge_unregistered(
+    config: &Config,
+    request: &Request,
+    presented: &mut Option<Certificate>,
+) -> Result<Forwarding, Rejection> {
+    match config.unregistered_clients {
+        UnregisteredClients::Deny => Err(Rejection::new(
+            Reason::ClientNotRegistered,
+            "client_id is none of the configured clients",
+        )),
+        UnregisteredClients::Pass => Ok(Forwarding::Plain),
+        UnregisteredClients::Forward => {
+            let Some(certificate) = presented_certificate(&request.connection)? else {
+                return Ok(Forwarding::Plain);
+            };
+            let certificate = presented.insert(certificate);
+            let verified = require_validity(certificate, request.now)
+                .and_then(|()| require_trust(certificate, &request.connection));
+            Ok(if verified.is_ok() { Forwarding::WithCertificate } else { Forwarding::Plain })
+        }
+    }
+}
+
+fn required_certificate<'a>(
+    connection: &Connection,
+    presented: &'a mut Option<Certificate>,
+) -> Result<&'a Certificate, Rejection> {
+    let certificate = presented_certificate(connection)?.ok_or_else(|| {
+        Rejection::new(Reason::CertificateMissing, "the client presented no certificate")
+    })?;
+    Ok(presented.insert(certificate))
+}
+
+/// The certificate of the connection, if there is one, known to be the one that Envoy means.
+fn presented_certificate(connection: &Connection) -> Result<Option<Certificate>, Rejection> {
+    let digest =
+        connection.sha256_peer_certificate_digest.as_deref().filter(|digest| !digest.is_empty());
+    let Some(pem) = connection.peer_certificate.as_deref().filter(|pem| !pem.is_empty()) else {
+        return match digest {
+            None => Ok(None),
+            Some(_) => Err(Rejection::new(
+                Reason::CertificateUnreadable,
+                "Envoy has no attribute connection.peer_certificate: it needs to be 1.38 or newer",
+            )),
+        };
+    };
+    let unreadable = |error: String| Rejection::new(Reason::CertificateUnreadable, error);
+    let der = pem::peer_certificate(pem).map_err(|error| unreadable(error.to_string()))?;
+    let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
+    let reported = digest
+        .and_then(|digest| str::from_utf8(digest).ok())
+        .and_then(crate::thumbprint::Thumbprint::from_hex);
+    if reported != Some(certificate.thumbprint()) {
+        return Err(Rejection::new(
+            Reason::DigestMismatch,
+            "connection.sha256_peer_certificate_digest is not the digest of connection.peer_certificate",
+        ));
+    }
+    Ok(Some(certificate))
+}
+
+fn require_validity(certificate: &Certificate, now: u64) -> Result<(), Rejection> {
+    match certificate.validity_at(now) {
+        ValidityStatus::Valid => Ok(()),
+        ValidityStatus::Expired => {
+            Err(Rejection::new(Reason::CertificateExpired, "the certificate has expired"))
+        }
+        ValidityStatus::NotYetValid => {
+            Err(Rejection::new(Reason::CertificateNotYetValid, "the certificate is not valid yet"))
+        }
+    }
+}
+
+/// The PKI method's trust: Envoy's verdict on the path, and the certificate's purpose, which Envoy does not judge.
+fn require_trust(certificate: &Certificate, connection: &Connection) -> Result<(), Rejection> {
+    if !certificate.allows_client_authentication() {
+        return Err(Rejection::new(
+            Reason::CertificatePurpose,
+            "key usage or extended key usage does not allow TLS client authentication",
+        ));
+    }
+    let detail = match connection.peer_certificate_valid {
+        Some(true) => return Ok(()),
+        Some(false) => {
+            "Envoy did not verify the certificate in this connection's handshake: \
+             another CA than trusted_ca, or a resumed TLS session, which Envoy does not verify again"
+        }
+        None => {
+            "Envoy has no attribute connection.peer_certificate_valid: it needs to be 1.39 or newer"
+        }
+    };
+    Err(Rejection::new(Reason::CertificateUntrusted, detail))
+}
+
+/// The header fields that tell the server what was found.
+fn header_changes(
+    config: &Config,
+    request: &Request,
+    verdict: &Verdict,
+    forwarding: Forwarding,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
+) -> Result<Vec<HeaderChange>, Rejection> {
+    let (Some(certificate), true) = (&verdict.certificate, forwarding != Forwarding::Plain) else {
+        return Ok(Vec::new());
+    };
+    let header = &config.certificate_header;
+    let value = header.format.encode(certificate.der());
+    if value.len() > header.max_bytes {
+        return Err(Rejection::new(
+            Reason::HeaderTooLarge,
+            format!(
+                "{} would have {} bytes, more than certificate_header.max_bytes",
+                header.name,
+                value.len()
+            ),
+        ));
+    }
+    let mut fields = vec![(header.name.clone(), value.into_bytes())];
+    if let Some(name) = &config.thumbprint_header {
+        fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
+    }
+    if let (Some(name), Some(client_id), Forwarding::Authenticated) =
+        (&config.client_id_header, &verdict.client_id, forwarding)
+    {
+        fields.push((name.clone(), client_id.clone().into_bytes()));
+    }
+    if let Some((signature, key)) = &config.signature {
+        if signature.covers("content-digest") {
+            let digest = byte_sequence(&Sha256::digest(&request.body));
+            fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
+        }
+        let signature_fields = sign(config, signature, key, request, &fields, random)?;
+        fields.extend(signature_fields);
+    }
+    Ok(fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value)).collect())
+}
+
+fn sign(
+    config: &Config,
+    signature: &crate::http_signature::HttpMessageSignature,
+    key: &SigningKey,
+    request: &Request,
+    fields: &[(String, Vec<u8>)],
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
+) -> Result<[(String, Vec<u8>); 2], Rejection> {
+    let mut nonce = [0; 16];
+    if !random(&mut nonce) {
+        return Err(Rejection::new(Reason::HostError, "the host gave no random bytes"));
+    }
+    let signed = SignedRequest {
+        method: request.headers.method(),
+        authority: request.headers.authority(),
+        target: request.headers.target(),
+        fields,
+    };
+    let (input, value) = signature
+        .sign(key, &signed, request.now, &BASE64_URL_SAFE_NO_PAD.encode(nonce))
+        .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
+    let beside_others = |field: &str, ours: String| {
+        let value = match config.sanitiser.signatures_of_others(field, &request.headers) {
+            Some(others) => format!("{others}, {ours}"),
+            None => ours,
+        };
+        (field.to_owned(), value.into_bytes())
+    };
+    Ok([beside_others("signature-input", input), beside_others("signature", value)])
+}

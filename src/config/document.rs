@@ -1,0 +1,155 @@
+//! The configuration as it is written: one type per object of the reference, unknown keys refused. What the values mean is
+//! checked in the parent module.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    #[serde(default)]
+    pub(super) certificate_header: CertificateHeader,
+    pub(super) client_id_header: Option<String>,
+    #[serde(default)]
+    /// Read one by one as [`Client`], since their unknown keys are judged by name.
+    pub(super) clients: Vec<Value>,
+    pub(super) endpoints: Vec<Each<Endpoint>>,
+    #[serde(default)]
+    pub(super) enforcement: super::Enforcement,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    pub(super) signature: Option<Signature>,
+    pub(super) thumbprint_header: Option<String>,
+    #[serde(default)]
+    pub(super) unregistered_clients: super::UnregisteredClients,
+}
+
+/// An element of a list that is read on its own, so that every faulty element is reported and not only the first.
+pub(super) struct Each<T>(pub(super) Result<T, Fault>);
+
+/// Where in an element it is wrong, and how.
+pub(super) struct Fault {
+    pub(super) path: String,
+    pub(super) message: String,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Each<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(Self(read(value)))
+    }
+}
+
+/// Deserializes a value and says where it is wrong.
+pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        Fault {
+            path: if path == "." { String::new() } else { path },
+            message: error.into_inner().to_string(),
+        }
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    pub(super) path: Option<String>,
+    pub(super) path_prefix: Option<String>,
+    pub(super) methods: Option<Vec<String>>,
+}
+
+/// Client metadata (RFC 7591 §2, RFC 8705 §2); other names are judged by the parent module.
+#[derive(Deserialize)]
+pub(super) struct Client {
+    pub(super) client_id: String,
+    pub(super) token_endpoint_auth_method: AuthMethod,
+    pub(super) certificate_thumbprints: Option<Vec<String>>,
+    pub(super) jwks: Option<Jwks>,
+    #[serde(default)]
+    pub(super) tls_client_certificate_bound_access_tokens: bool,
+    pub(super) tls_client_auth_san_dns: Option<String>,
+    pub(super) tls_client_auth_san_email: Option<String>,
+    pub(super) tls_client_auth_san_ip: Option<String>,
+    pub(super) tls_client_auth_san_uri: Option<String>,
+    pub(super) tls_client_auth_subject_dn: Option<String>,
+}
+
+/// The OAuth Token Endpoint Authentication Methods registry.
+#[derive(Clone, Copy, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AuthMethod {
+    ClientSecretBasic,
+    ClientSecretJwt,
+    ClientSecretPost,
+    None,
+    PrivateKeyJwt,
+    SelfSignedTlsClientAuth,
+    TlsClientAuth,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Jwks {
+    pub(super) keys: Vec<Map<String, Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CertificateHeader {
+    #[serde(default)]
+    pub(super) format: Format,
+    pub(super) name: Option<String>,
+    pub(super) max_bytes: Option<usize>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Format {
+    #[default]
+    Rfc9440,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Signature {
+    pub(super) http_message_signature: HttpMessageSignature,
+    pub(super) keys: Vec<Each<Key>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpMessageSignature {
+    pub(super) label: Option<String>,
+    pub(super) components: Option<Vec<String>>,
+    pub(super) lifetime_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Key {
+    pub(super) kid: String,
+    pub(super) alg: Algorithm,
+    pub(super) key: Secret,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+pub(super) enum Algorithm {
+    #[serde(rename = "ed25519")]
+    Ed25519,
+    #[serde(rename = "hmac-sha256")]
+    HmacSha256,
+}
+
+/// A secret by the name of an environment variable, or as it is. Has no `Debug`, so that it cannot be printed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Secret {
+    pub(super) env: Option<String>,
+    pub(super) value: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) max_body_bytes: Option<usize>,
+}

@@ -1,0 +1,490 @@
+//! The plugin configuration: from Envoy's bytes to values of which every part is known to make sense.
+
+mod clients;
+mod document;
+mod value;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
+
+use serde::Deserialize;
+use sfv::KeyRef;
+
+use crate::{
+    client::Client,
+    client_cert::CertificateHeaderFormat,
+    endpoint::{Endpoint, PathMatch, normalise_path, split_target},
+    http_signature::{Component, HttpMessageSignature, SigningKey, SigningSecret},
+    sanitise::Sanitiser,
+};
+use document::{Document, Each, Fault};
+
+/// A configuration that holds together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How the certificate goes to the server.
+    pub certificate_header: CertificateHeader,
+    /// Lower-case name of the header for the authenticated `client_id`.
+    pub client_id_header: Option<String>,
+    /// Registered clients by `client_id`.
+    pub clients: HashMap<String, Client>,
+    /// Where clients authenticate.
+    pub endpoints: Vec<Endpoint>,
+    /// Whether refusals refuse.
+    pub enforcement: Enforcement,
+    /// The longest body that is held, in bytes.
+    pub max_body_bytes: usize,
+    /// Removes what clients must not write.
+    pub sanitiser: Sanitiser,
+    /// How and with which key the certificate header is signed.
+    pub signature: Option<(HttpMessageSignature, SigningKey)>,
+    /// Lower-case name of the header for `x5t#S256`.
+    pub thumbprint_header: Option<String>,
+    /// What becomes of clients that are not registered.
+    pub unregistered_clients: UnregisteredClients,
+}
+
+/// `certificate_header`.
+#[derive(Clone, Debug)]
+pub struct CertificateHeader {
+    /// How the certificate is written.
+    pub format: CertificateHeaderFormat,
+    /// Lower-case field name.
+    pub name: String,
+    /// The longest value that is sent.
+    pub max_bytes: usize,
+}
+
+/// `enforcement`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Enforcement {
+    /// Refusals are answered.
+    #[default]
+    Enforce,
+    /// Refusals are logged and counted; the request goes on without certificate.
+    Report,
+}
+
+/// `unregistered_clients`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum UnregisteredClients {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// They go to the server with the certificate, if it verifies.
+    Forward,
+    /// They go to the server without certificate.
+    Pass,
+}
+
+const DEFAULT_LABEL: &str = "certbound";
+const DEFAULT_MAX_BODY_BYTES: usize = 65_536;
+const DEFAULT_MAX_HEADER_BYTES: usize = 16_384;
+const DEFAULT_LIFETIME_SECONDS: u64 = 60;
+
+impl Config {
+    /// Reads a configuration as Envoy hands it to the plugin: JSON text or a serialised `google.protobuf.Struct`. `env`
+    /// looks up environment variables.
+    ///
+    /// # Errors
+    /// With everything that is wrong, each with the path of its key.
+    pub fn parse(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let at_top = |fault: Fault| ConfigErrors(vec![ConfigError::new(fault.path, fault.message)]);
+        let value = value::parse(bytes)
+            .map_err(|message| at_top(Fault { path: String::new(), message }))?;
+        let document: Document = document::read(value).map_err(at_top)?;
+        let mut errors = Vec::new();
+        let config = compile(document, env, &mut errors);
+        match config {
+            Some(config) if errors.is_empty() => Ok(config),
+            _ => Err(ConfigErrors(errors)),
+        }
+    }
+
+    /// Whether a request is for one of the endpoints.
+    pub fn is_endpoint(&self, method: &str, target: &str) -> bool {
+        let (path, _) = split_target(target);
+        let path = normalise_path(path);
+        self.endpoints.iter().any(|endpoint| endpoint.matches(method, &path))
+    }
+}
+
+/// Turns what is written into what is meant. `None` only after an error has been added.
+fn compile(
+    document: Document,
+    env: &dyn Fn(&str) -> Option<String>,
+    errors: &mut Vec<ConfigError>,
+) -> Option<Config> {
+    let endpoints = compile_endpoints(document.endpoints, errors);
+    let clients = clients::compile(document.clients, errors);
+    let certificate_header = CertificateHeader {
+        format: match document.certificate_header.format {
+            document::Format::Rfc9440 => CertificateHeaderFormat::Rfc9440,
+        },
+        name: document.certificate_header.name.unwrap_or_else(|| "Client-Cert".into()),
+        max_bytes: in_range(
+            document.certificate_header.max_bytes,
+            DEFAULT_MAX_HEADER_BYTES,
+            1..=1_048_576,
+            "certificate_header.max_bytes",
+            errors,
+        ),
+    };
+    let max_body_bytes = in_range(
+        document.limits.max_body_bytes,
+        DEFAULT_MAX_BODY_BYTES,
+        1..=16_777_216,
+        "limits.max_body_bytes",
+        errors,
+    );
+    let mut names = HeaderNames { taken: BTreeSet::new(), errors };
+    let certificate_header = CertificateHeader {
+        name: names.claim("certificate_header.name", certificate_header.name),
+        ..certificate_header
+    };
+    let client_id_header =
+        document.client_id_header.map(|name| names.claim("client_id_header", name));
+    let thumbprint_header =
+        document.thumbprint_header.map(|name| names.claim("thumbprint_header", name));
+    let ours: Vec<&str> =
+        [Some(&certificate_header.name), client_id_header.as_ref(), thumbprint_header.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+    let signature = match document.signature {
+        Some(signature) => Some(compile_signature(signature, &ours, env, errors)?),
+        None => None,
+    };
+    let label = signature.as_ref().map_or(DEFAULT_LABEL, |(signature, _)| &signature.label);
+    Some(Config {
+        sanitiser: Sanitiser::new(ours, label),
+        certificate_header,
+        client_id_header,
+        clients,
+        endpoints,
+        enforcement: document.enforcement,
+        max_body_bytes,
+        signature,
+        thumbprint_header,
+        unregistered_clients: document.unregistered_clients,
+    })
+}
+
+/// Takes what could be read out of a list and reports the rest.
+fn readable<T>(
+    elements: Vec<Each<T>>,
+    list: &'static str,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<(String, T)> {
+    let mut read = Vec::new();
+    for (index, Each(element)) in elements.into_iter().enumerate() {
+        let path = format!("{list}[{index}]");
+        match element {
+            Ok(element) => read.push((path, element)),
+            Err(fault) if fault.path.is_empty() => {
+                errors.push(ConfigError::new(path, fault.message));
+            }
+            Err(fault) => {
+                errors.push(ConfigError::new(format!("{path}.{}", fault.path), fault.message));
+            }
+        }
+    }
+    read
+}
+
+fn compile_endpoints(
+    written: Vec<Each<document::Endpoint>>,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<Endpoint> {
+    if written.is_empty() {
+        errors.push(ConfigError::new(
+            "endpoints",
+            "the list is empty, so that no client would ever be authenticated: write `- path: /oauth/token`, the path of the token endpoint",
+        ));
+    }
+    let mut endpoints = Vec::new();
+    for (at, endpoint) in readable(written, "endpoints", errors) {
+        let (key, path) = match (&endpoint.path, &endpoint.path_prefix) {
+            (Some(path), None) => ("path", path),
+            (None, Some(prefix)) => ("path_prefix", prefix),
+            _ => {
+                errors.push(ConfigError::new(at, "write exactly one of `path` and `path_prefix`"));
+                continue;
+            }
+        };
+        let normalised = normalise_path(path);
+        if !path.starts_with('/') || path.contains(['?', '#']) || !path.is_ascii() {
+            errors.push(ConfigError::new(
+                format!("{at}.{key}"),
+                "not a path: write it from the first `/`, without query and fragment, other than ASCII percent-encoded",
+            ));
+        } else if normalised != *path {
+            errors.push(ConfigError::new(
+                format!("{at}.{key}"),
+                format!("no request would match, since requests are compared in normal form: write `{normalised}`"),
+            ));
+        }
+        let methods = endpoint.methods.unwrap_or_else(|| vec!["POST".into()]);
+        if methods.is_empty() || methods.iter().any(|method| !is_method(method)) {
+            errors.push(ConfigError::new(
+                format!("{at}.methods"),
+                "not a list of request methods: write `[POST]`, in upper case",
+            ));
+        }
+        endpoints.push(Endpoint {
+            path: if key == "path" {
+                PathMatch::Exact(normalised)
+            } else {
+                PathMatch::Prefix(normalised)
+            },
+            methods,
+        });
+    }
+    endpoints
+}
+
+fn is_method(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
+}
+
+fn compile_signature(
+    written: document::Signature,
+    ours: &[&str],
+    env: &dyn Fn(&str) -> Option<String>,
+    errors: &mut Vec<ConfigError>,
+) -> Option<(HttpMessageSignature, SigningKey)> {
+    const PATH: &str = "signature.http_message_signature";
+    let message_signature = written.http_message_signature;
+    let label = message_signature.label.unwrap_or_else(|| DEFAULT_LABEL.into());
+    if KeyRef::from_str(&label).is_err() {
+        errors.push(ConfigError::new(
+            format!("{PATH}.label"),
+            "not a key of structured fields: write lower-case letters, digits, `_`, `-`, `.`, `*`, a letter first",
+        ));
+    }
+    let certificate_field = ours.first().copied().unwrap_or_default();
+    let components = match message_signature.components {
+        None => [certificate_field, "@method", "@authority", "@path", "content-digest"]
+            .into_iter()
+            .filter_map(|name| component(name, ours))
+            .collect(),
+        Some(names) => compile_components(&names, ours, certificate_field, errors),
+    };
+    let lifetime_seconds = in_range(
+        message_signature.lifetime_seconds,
+        DEFAULT_LIFETIME_SECONDS,
+        1..=3600,
+        "signature.http_message_signature.lifetime_seconds",
+        errors,
+    );
+    if written.keys.is_empty() {
+        errors.push(ConfigError::new(
+            "signature.keys",
+            "the list is empty: write at least one key, the first signs",
+        ));
+    }
+    let mut kids = BTreeSet::new();
+    let mut first = None;
+    for (at, key) in readable(written.keys, "signature.keys", errors) {
+        if key.kid.is_empty() || !key.kid.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+            errors.push(ConfigError::new(
+                format!("{at}.kid"),
+                "not a key identifier: write visible ASCII characters",
+            ));
+        } else if !kids.insert(key.kid.clone()) {
+            errors.push(ConfigError::new(
+                format!("{at}.kid"),
+                "another key has the same kid: give each key its own",
+            ));
+        }
+        let secret = resolve(&key.key, env).and_then(|text| {
+            let secret = match key.alg {
+                document::Algorithm::Ed25519 => SigningSecret::ed25519_from_pem(&text),
+                document::Algorithm::HmacSha256 => SigningSecret::hmac_sha256_from_base64(&text),
+            };
+            secret.map_err(|error| error.to_string())
+        });
+        match secret {
+            Ok(secret) => first = first.or(Some(SigningKey { kid: key.kid, secret })),
+            Err(message) => errors.push(ConfigError::new(format!("{at}.key"), message)),
+        }
+    }
+    Some((HttpMessageSignature { label, components, lifetime_seconds }, first?))
+}
+
+fn compile_components(
+    names: &[String],
+    ours: &[&str],
+    certificate_field: &str,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<Component> {
+    const PATH: &str = "signature.http_message_signature.components";
+    let mut components = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match component(name, ours) {
+            Some(component) if components.contains(&component) => errors.push(ConfigError::new(
+                format!("{PATH}[{index}]"),
+                format!("`{name}` is there twice, which RFC 9421 §2.5 forbids: remove one"),
+            )),
+            Some(component) => components.push(component),
+            None => errors.push(ConfigError::new(
+                format!("{PATH}[{index}]"),
+                format!(
+                    "`{name}` cannot be covered: write `@method`, `@authority`, `@path`, `@query`, `content-digest`, or a header that certbound sets: `{}`",
+                    ours.join("`, `")
+                ),
+            )),
+        }
+    }
+    if !names.iter().any(|name| name == certificate_field) {
+        errors.push(ConfigError::new(
+            PATH,
+            format!("the certificate would not be signed: add `{certificate_field}`"),
+        ));
+    }
+    components
+}
+
+fn component(name: &str, ours: &[&str]) -> Option<Component> {
+    Some(match name {
+        "@authority" => Component::Authority,
+        "@method" => Component::Method,
+        "@path" => Component::Path,
+        "@query" => Component::Query,
+        _ if name == "content-digest" || ours.contains(&name) => Component::Field(name.to_owned()),
+        _ => return None,
+    })
+}
+
+/// The text of a secret. The message never holds it.
+fn resolve(
+    secret: &document::Secret,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, String> {
+    match (&secret.env, &secret.value) {
+        (Some(name), None) => env(name).ok_or_else(|| {
+            format!(
+                "the environment variable `{name}` is not set in the module: set it for Envoy and list it in vm_config.environment_variables.host_env_keys"
+            )
+        }),
+        (None, Some(value)) => Ok(value.clone()),
+        _ => Err("write exactly one of `env` and `value`".into()),
+    }
+}
+
+fn in_range<T: Copy + PartialOrd + fmt::Display>(
+    written: Option<T>,
+    default: T,
+    range: std::ops::RangeInclusive<T>,
+    path: &'static str,
+    errors: &mut Vec<ConfigError>,
+) -> T {
+    let value = written.unwrap_or(default);
+    if !range.contains(&value) {
+        errors.push(ConfigError::new(
+            path,
+            format!("out of range: write a number from {} to {}", range.start(), range.end()),
+        ));
+    }
+    value
+}
+
+/// Gives out header names, each once.
+struct HeaderNames<'a> {
+    taken: BTreeSet<String>,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+/// Fields that HTTP, OAuth or certbound itself need for something else.
+const RESERVED_FIELDS: [&str; 20] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "dpop",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "signature",
+    "signature-input",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl HeaderNames<'_> {
+    /// The lower-case form of a name that nothing else has.
+    fn claim(&mut self, path: &str, name: String) -> String {
+        let name = name.to_ascii_lowercase();
+        let is_token = !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        let message = if !is_token {
+            "not a header name (RFC 9110 §5.1): write letters, digits and hyphens".to_owned()
+        } else if RESERVED_FIELDS.contains(&name.replace('_', "-").as_str()) {
+            format!("`{name}` has another meaning: write a name of its own")
+        } else if !self.taken.insert(name.replace('_', "-")) {
+            format!("`{name}` is used for another header of certbound: write a name of its own")
+        } else {
+            return name;
+        };
+        self.errors.push(ConfigError::new(path, message));
+        name
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigError {
+    /// The key, as in `clients[2].tls_client_auth_san_ip`; empty for the document as a whole.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl ConfigError {
+    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration; never empty.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,143 @@
+//! The endpoints at which clients authenticate, and the path comparison that finds them.
+
+use std::borrow::Cow;
+
+/// Where clients authenticate: a path or path prefix, and the methods that count.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Which paths.
+    pub path: PathMatch,
+    /// Request methods, exactly as on the wire.
+    pub methods: Vec<String>,
+}
+
+/// A normalised path, or the start of one.
+#[derive(Clone, Debug)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Everything that starts so.
+    Prefix(String),
+}
+
+impl Endpoint {
+    /// Whether a request is for this endpoint. `path` is normalised and without query.
+    pub fn matches(&self, method: &str, path: &str) -> bool {
+        self.methods.iter().any(|allowed| allowed == method)
+            && match &self.path {
+                PathMatch::Exact(exact) => path == exact,
+                PathMatch::Prefix(prefix) => path.starts_with(prefix.as_str()),
+            }
+    }
+}
+
+/// The path of a request target without its query, and the query if there is one.
+pub fn split_target(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+/// Normalises a path as RFC 3986 §6.2.2 has it: escapes of unreserved characters are decoded, other escapes are written in
+/// upper case, dot segments are removed. Nothing is merged or folded beyond that: `//`, case and `;` stay.
+pub fn normalise_path(path: &str) -> String {
+    remove_dot_segments(&decode_unreserved(path))
+}
+
+fn decode_unreserved(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut normalised = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        normalised.push_str(before);
+        let octet = after
+            .split_at_checked(2)
+            .filter(|(digits, _)| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|(digits, tail)| Some((u8::from_str_radix(digits, 16).ok()?, tail)));
+        match octet {
+            Some((octet, tail)) => {
+                if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+                    normalised.push(char::from(octet));
+                } else {
+                    normalised.push_str(&format!("%{octet:02X}"));
+                }
+                rest = tail;
+            }
+            None => {
+                normalised.push('%');
+                rest = after;
+            }
+        }
+    }
+    normalised.push_str(rest);
+    Cow::Owned(normalised)
+}
+
+/// RFC 3986 §5.2.4 for an absolute path.
+fn remove_dot_segments(path: &str) -> String {
+    let Some(relative) = path.strip_prefix('/') else { return path.to_owned() };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = relative.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        if last {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equivalent_paths_are_one() {
+        // RFC 3986 §5.2.4 and §6.2.2
+        for (path, normalised) in [
+            ("/a/b/c/./../../g", "/a/g"),
+            ("/oauth/%74oken", "/oauth/token"),
+            ("/oauth/./token", "/oauth/token"),
+            ("/x/%2e%2E/oauth/token", "/oauth/token"),
+            ("/../oauth/token", "/oauth/token"),
+            ("/oauth/token/.", "/oauth/token/"),
+            ("/oauth/token/..", "/oauth/"),
+            ("/%7esmith/%3a", "/~smith/%3A"),
+            ("/", "/"),
+            ("", ""),
+            ("*", "*"),
+        ] {
+            assert_eq!(normalise_path(path), normalised, "{path}");
+        }
+    }
+
+    #[test]
+    fn other_paths_stay_other() {
+        for path in [
+            "/oauth//token",
+            "/oauth/token/",
+            "/OAUTH/token",
+            "/oauth/token;a=b",
+            "/oauth%2Ftoken",
+            "/oauth\\token",
+            "/oauth/%",
+            "/oauth/%7",
+            "/oauth/%é",
+        ] {
+            assert_eq!(normalise_path(path), path, "{path}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the filter asks of Envoy. Only byte-valued host calls: the text-valued ones panic on the bytes 0x80 to 0xFF, which
+//! Envoy lets through in header values (github.com/proxy-wasm/proxy-wasm-rust-sdk/issues/25).
+
+use std::time::UNIX_EPOCH;
+
+use proxy_wasm::{
+    hostcalls,
+    types::{BufferType, MapType, Status},
+};
+
+use crate::{
+    rejection::Response,
+    request::{Connection, Headers},
+    sanitise::HeaderChange,
+};
+
+/// The host did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct HostError;
+
+impl From<Status> for HostError {
+    fn from(_: Status) -> Self {
+        Self
+    }
+}
+
+/// The header or trailer fields of the request.
+pub(super) fn fields(map: MapType) -> Result<Headers, HostError> {
+    let fields = hostcalls::get_map_bytes(map)?;
+    Ok(Headers(
+        fields.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+    ))
+}
+
+/// Applies changes to the header or trailer fields of the request.
+pub(super) fn apply(map: MapType, changes: &[HeaderChange]) -> Result<(), HostError> {
+    for change in changes {
+        match change {
+            HeaderChange::Remove(name) => hostcalls::remove_map_value(map, name)?,
+            HeaderChange::Set(name, value) => {
+                hostcalls::set_map_value_bytes(map, name, Some(value))?
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The body as held so far, or the plugin's configuration.
+pub(super) fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, HostError> {
+    if size == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(hostcalls::get_buffer(buffer, 0, size)?.unwrap_or_default())
+}
+
+/// The downstream TLS connection.
+pub(super) fn connection() -> Result<Connection, HostError> {
+    Ok(Connection {
+        peer_certificate: attribute(&["connection", "peer_certificate"])?,
+        // A boolean attribute is one byte.
+        peer_certificate_valid: attribute(&["connection", "peer_certificate_valid"])?
+            .map(|bytes| bytes == [1]),
+        sha256_peer_certificate_digest: attribute(&[
+            "connection",
+            "sha256_peer_certificate_digest",
+        ])?,
+    })
+}
+
+/// The client's address and port, for the log.
+pub(super) fn source_address() -> String {
+    let address = attribute(&["source", "address"]).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&address).into_owned()
+}
+
+fn attribute(path: &[&str]) -> Result<Option<Vec<u8>>, HostError> {
+    Ok(hostcalls::get_property(path.to_vec())?)
+}
+
+/// Puts a value where the access log finds it, as `%FILTER_STATE(wasm.<key>:PLAIN)%`.
+pub(super) fn set_filter_state(key: &str, value: &str) -> Result<(), HostError> {
+    Ok(hostcalls::set_property(vec![key], Some(value.as_bytes()))?)
+}
+
+/// Answers the request.
+pub(super) fn respond(response: &Response) -> Result<(), HostError> {
+    let headers = response.headers.clone();
+    hostcalls::send_http_response(response.status.into(), headers, Some(response.body.as_bytes()))?;
+    Ok(())
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> Result<u64, HostError> {
+    let time = hostcalls::get_current_time()?;
+    time.duration_since(UNIX_EPOCH).map(|since| since.as_secs()).map_err(|_| HostError)
+}
+
+/// Fills a buffer with random bytes, or says that the host has none.
+pub(super) fn random(buffer: &mut [u8]) -> bool {
+    getrandom::fill(buffer).is_ok()
+}

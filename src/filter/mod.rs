@@ -1,0 +1,253 @@
+//! The edge to Envoy: reads what the host knows, asks [`authenticate`], does what the verdict says. Decides nothing.
+
+mod host;
+mod metrics;
+
+use std::rc::Rc;
+
+use log::{error, info, warn};
+use proxy_wasm::{
+    traits::{Context, HttpContext, RootContext},
+    types::{Action, BufferType, ContextType, LogLevel, MapType},
+};
+
+use crate::{
+    authenticate::{Outcome, Verdict, authenticate},
+    basic,
+    config::Config,
+    rejection::{Reason, Rejection},
+    request::{Headers, Request},
+};
+use host::HostError;
+use metrics::Metrics;
+
+// The entry macro exports `_initialize`, which Rust counts as unsafe.
+#[allow(unsafe_code)]
+mod entry {
+    use super::{LogLevel, Plugin, RootContext};
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Plugin::default()) });
+    }}
+}
+
+/// One configured instance of the filter in one VM.
+#[derive(Default)]
+struct Plugin {
+    /// `None` until a configuration was accepted; Envoy sends no requests before.
+    active: Option<Rc<Active>>,
+}
+
+/// A configuration at work.
+struct Active {
+    config: Config,
+    metrics: Metrics,
+}
+
+impl Context for Plugin {}
+
+impl RootContext for Plugin {
+    fn on_configure(&mut self, size: usize) -> bool {
+        match configure(size) {
+            Ok(active) => {
+                self.active = Some(Rc::new(active));
+                true
+            }
+            Err(problem) => {
+                for line in problem.lines() {
+                    error!("configuration: {line}");
+                }
+                false
+            }
+        }
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        let active = self.active.clone()?;
+        Some(Box::new(Stream { active, state: State::Passing }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+fn configure(size: usize) -> Result<Active, String> {
+    let unavailable = |_: HostError| "the host failed".to_owned();
+    let bytes = host::buffer(BufferType::PluginConfiguration, size).map_err(unavailable)?;
+    // The environment is the module's own: what vm_config.environment_variables lists.
+    #[allow(clippy::disallowed_methods)]
+    let env = |name: &str| std::env::var(name).ok();
+    let config = Config::parse(&bytes, &env).map_err(|errors| errors.to_string())?;
+    Ok(Active { config, metrics: Metrics::define().map_err(unavailable)? })
+}
+
+/// One request.
+struct Stream {
+    active: Rc<Active>,
+    state: State,
+}
+
+enum State {
+    /// At an endpoint, nothing moves until the end of the request has been seen.
+    Holding(Headers),
+    /// Nothing is left to decide: not at an endpoint, or decided.
+    Passing,
+    /// Answered.
+    Refused,
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let headers = match self.sanitised(MapType::HttpRequestHeaders) {
+            Ok(headers) => headers,
+            Err(error) => return self.refuse_for(error),
+        };
+        if !self.active.config.is_endpoint(headers.method(), headers.target()) {
+            return Action::Continue;
+        }
+        self.state = State::Holding(headers);
+        if end_of_stream { self.decide(0) } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match self.state {
+            State::Passing => Action::Continue,
+            State::Refused => Action::Pause,
+            // `size` is what Envoy holds in all. Its own limits differ between HTTP/1.1 and HTTP/2.
+            State::Holding(_) if size > self.active.config.max_body_bytes => {
+                self.refuse(Rejection::new(
+                    Reason::BodyTooLarge,
+                    "the body is longer than limits.max_body_bytes",
+                ))
+            }
+            State::Holding(_) if end_of_stream => self.decide(size),
+            State::Holding(_) => Action::Pause,
+        }
+    }
+
+    // With trailers the body callback never sees the end of the stream.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if let Err(error) = self.sanitised(MapType::HttpRequestTrailers) {
+            return self.refuse_for(error);
+        }
+        match self.state {
+            State::Passing => Action::Continue,
+            State::Refused => Action::Pause,
+            State::Holding(_) => self.decide(self.active.config.max_body_bytes),
+        }
+    }
+}
+
+impl Stream {
+    /// Removes what the client must not write, and returns the fields as they were.
+    fn sanitised(&self, map: MapType) -> Result<Headers, HostError> {
+        let fields = host::fields(map)?;
+        host::apply(map, &self.active.config.sanitiser.changes(&fields))?;
+        Ok(fields)
+    }
+
+    /// Judges the request, of whose body at most `size` bytes are there.
+    fn decide(&mut self, size: usize) -> Action {
+        let State::Holding(headers) = std::mem::replace(&mut self.state, State::Refused) else {
+            return Action::Pause;
+        };
+        match self.judge(headers, size) {
+            Ok((verdict, scheme)) => self.carry_out(verdict, scheme.as_deref()),
+            Err(error) => self.refuse_for(error),
+        }
+    }
+
+    fn judge(
+        &self,
+        headers: Headers,
+        size: usize,
+    ) -> Result<(Verdict, Option<Vec<u8>>), HostError> {
+        let request = Request {
+            connection: host::connection()?,
+            body: host::buffer(BufferType::HttpRequestBody, size)?,
+            now: host::now()?,
+            headers,
+        };
+        let verdict = authenticate(&self.active.config, &request, &mut host::random);
+        let scheme = request.headers.values("authorization").next().map(basic::scheme);
+        Ok((verdict, scheme.map(<[u8]>::to_vec)))
+    }
+
+    fn refuse_for(&mut self, _: HostError) -> Action {
+        self.refuse(Rejection::new(Reason::HostError, "a host call failed"))
+    }
+
+    fn refuse(&mut self, rejection: Rejection) -> Action {
+        let verdict = Verdict::refused(&self.active.config, rejection);
+        self.carry_out(verdict, None)
+    }
+
+    fn carry_out(&mut self, verdict: Verdict, scheme: Option<&[u8]>) -> Action {
+        let verdict = match &verdict.outcome {
+            Outcome::Allowed(changes)
+                if host::apply(MapType::HttpRequestHeaders, changes).is_err() =>
+            {
+                let rejection = Rejection::new(Reason::HostError, "a header could not be set");
+                Verdict { outcome: Outcome::Denied(rejection), ..verdict }
+            }
+            _ => verdict,
+        };
+        if let Some(line) = verdict.log_line(&host::source_address()) {
+            info!("{line}");
+        }
+        if self.report(&verdict).is_err() {
+            warn!("the host did not take filter state or metrics");
+        }
+        let Outcome::Denied(rejection) = verdict.outcome else {
+            self.state = State::Passing;
+            return Action::Continue;
+        };
+        self.state = State::Refused;
+        if host::respond(&rejection.response(scheme)).is_err() {
+            error!("the host did not take the answer; the request stays paused");
+        }
+        Action::Pause
+    }
+
+    /// Tells the access log and the counters.
+    fn report(&self, verdict: &Verdict) -> Result<(), HostError> {
+        let metrics = &self.active.metrics;
+        let (outcome, rejection) = match &verdict.outcome {
+            Outcome::Allowed(_) => {
+                let days_left = match &verdict.certificate {
+                    Some(certificate) => {
+                        Some(certificate.not_after().saturating_sub(host::now()?) / SECONDS_PER_DAY)
+                    }
+                    None => None,
+                };
+                metrics.count_allowed(days_left)?;
+                ("allowed", None)
+            }
+            Outcome::Denied(rejection) => {
+                metrics.count_denied(rejection.reason)?;
+                ("denied", Some(rejection))
+            }
+            Outcome::Reported(rejection) => {
+                metrics.count_reported(rejection.reason)?;
+                ("reported", Some(rejection))
+            }
+        };
+        host::set_filter_state("certbound.outcome", outcome)?;
+        if let Some(rejection) = rejection {
+            host::set_filter_state("certbound.reason", rejection.reason.name())?;
+        }
+        if let Some(client_id) = &verdict.client_id {
+            host::set_filter_state("certbound.client_id", client_id)?;
+        }
+        if let Some(certificate) = &verdict.certificate {
+            host::set_filter_state("certbound.thumbprint", &certificate.thumbprint().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+const SECONDS_PER_DAY: u64 = 86_400;

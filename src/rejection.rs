@@ -1,0 +1,200 @@
+//! Refusals: the one table from the reason to what the client, the log and the counters see.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+
+/// Why a request was refused. The client learns only [`Reason::oauth_error`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The body is longer than `limits.max_body_bytes`.
+    BodyTooLarge,
+    /// The form, the query, or a credential beside it cannot be read, or not by every parser alike.
+    BodyUnreadable,
+    /// Past notAfter (RFC 5280 §4.1.2.5).
+    CertificateExpired,
+    /// The client must present a certificate and did not (RFC 8705 §2).
+    CertificateMissing,
+    /// None of the certificates or keys registered for the self-signed method (RFC 8705 §2.2).
+    CertificateNotRegistered,
+    /// Before notBefore (RFC 5280 §4.1.2.5).
+    CertificateNotYetValid,
+    /// Key usage or extended key usage does not allow client authentication (RFC 5280 §4.2.1.3, §4.2.1.12).
+    CertificatePurpose,
+    /// There is a certificate, but it cannot be obtained or parsed.
+    CertificateUnreadable,
+    /// The path to a trusted CA was not verified (RFC 8705 §2.1).
+    CertificateUntrusted,
+    /// Two places of the request name different clients (RFC 6749 §2.3).
+    ClientIdConflict,
+    /// No place of the request names a client.
+    ClientIdMissing,
+    /// `client_id` or a credential is there twice, in body and query, or under a name that some parsers fold to it
+    /// (RFC 6749 §3.2: parameters must not be included more than once).
+    ClientIdRepeated,
+    /// `client_id` is none of `clients`, and `unregistered_clients` is `deny`.
+    ClientNotRegistered,
+    /// Envoy's digest of the certificate and ours differ.
+    DigestMismatch,
+    /// The certificate header would be longer than `certificate_header.max_bytes`.
+    HeaderTooLarge,
+    /// Envoy or the runtime failed.
+    HostError,
+    /// Not exactly `application/x-www-form-urlencoded` in UTF-8 without content coding.
+    MediaTypeUnsupported,
+    /// A client of a TLS method sent another credential (RFC 6749 §2.3: one method per request).
+    MultipleAuthenticationMethods,
+    /// The certificate's names do not include the registered one (RFC 8705 §2.1.2).
+    SubjectMismatch,
+}
+
+impl Reason {
+    /// Every reason, for the definition of counters.
+    pub const ALL: [Self; 19] = [
+        Self::BodyTooLarge,
+        Self::BodyUnreadable,
+        Self::CertificateExpired,
+        Self::CertificateMissing,
+        Self::CertificateNotRegistered,
+        Self::CertificateNotYetValid,
+        Self::CertificatePurpose,
+        Self::CertificateUnreadable,
+        Self::CertificateUntrusted,
+        Self::ClientIdConflict,
+        Self::ClientIdMissing,
+        Self::ClientIdRepeated,
+        Self::ClientNotRegistered,
+        Self::DigestMismatch,
+        Self::HeaderTooLarge,
+        Self::HostError,
+        Self::MediaTypeUnsupported,
+        Self::MultipleAuthenticationMethods,
+        Self::SubjectMismatch,
+    ];
+
+    /// The name in log, access log and counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyUnreadable => "body_unreadable",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateMissing => "certificate_missing",
+            Self::CertificateNotRegistered => "certificate_not_registered",
+            Self::CertificateNotYetValid => "certificate_not_yet_valid",
+            Self::CertificatePurpose => "certificate_purpose",
+            Self::CertificateUnreadable => "certificate_unreadable",
+            Self::CertificateUntrusted => "certificate_untrusted",
+            Self::ClientIdConflict => "client_id_conflict",
+            Self::ClientIdMissing => "client_id_missing",
+            Self::ClientIdRepeated => "client_id_repeated",
+            Self::ClientNotRegistered => "client_not_registered",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::HostError => "host_error",
+            Self::MediaTypeUnsupported => "media_type_unsupported",
+            Self::MultipleAuthenticationMethods => "multiple_authentication_methods",
+            Self::SubjectMismatch => "subject_mismatch",
+        }
+    }
+
+    /// The HTTP status and the error of RFC 6749 §5.2. `server_error` is §4.1.2.1's, for want of one in §5.2.
+    pub fn status_and_error(self) -> (u16, OAuthError) {
+        match self {
+            Self::BodyTooLarge => (413, OAuthError::InvalidRequest),
+            Self::BodyUnreadable
+            | Self::ClientIdConflict
+            | Self::ClientIdMissing
+            | Self::ClientIdRepeated
+            | Self::MediaTypeUnsupported
+            | Self::MultipleAuthenticationMethods => (400, OAuthError::InvalidRequest),
+            Self::CertificateExpired
+            | Self::CertificateMissing
+            | Self::CertificateNotRegistered
+            | Self::CertificateNotYetValid
+            | Self::CertificatePurpose
+            | Self::CertificateUnreadable
+            | Self::CertificateUntrusted
+            | Self::ClientNotRegistered
+            | Self::DigestMismatch
+            | Self::HeaderTooLarge
+            | Self::SubjectMismatch => (401, OAuthError::InvalidClient),
+            Self::HostError => (500, OAuthError::ServerError),
+        }
+    }
+}
+
+/// The error codes that clients see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OAuthError {
+    /// `invalid_client` (RFC 6749 §5.2).
+    InvalidClient,
+    /// `invalid_request` (RFC 6749 §5.2).
+    InvalidRequest,
+    /// `server_error` (RFC 6749 §4.1.2.1).
+    ServerError,
+}
+
+impl OAuthError {
+    fn code_and_description(self) -> (&'static str, &'static str) {
+        match self {
+            Self::InvalidClient => ("invalid_client", "client authentication failed"),
+            Self::InvalidRequest => ("invalid_request", "the request is malformed"),
+            Self::ServerError => ("server_error", "the request could not be processed"),
+        }
+    }
+}
+
+/// A refusal: its reason, and what the operator should know beyond it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rejection {
+    /// The reason.
+    pub reason: Reason,
+    /// A sentence for the log; never a secret.
+    pub detail: Cow<'static, str>,
+}
+
+impl Rejection {
+    /// A refusal with an explanation for the log.
+    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+
+    /// The answer to the client (RFC 6749 §5.2). `scheme` is the scheme of its `Authorization`, if it sent one.
+    pub fn response(&self, scheme: Option<&[u8]>) -> Response {
+        let (status, error) = self.reason.status_and_error();
+        let (code, description) = error.code_and_description();
+        let mut headers = vec![
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
+            ("pragma", "no-cache"),
+        ];
+        if let (401, Some(scheme)) = (status, scheme) {
+            headers.push(("www-authenticate", challenge(scheme)));
+        }
+        let body = json!({ "error": code, "error_description": description }).to_string();
+        Response { status, headers, body }
+    }
+}
+
+/// RFC 6749 §5.2 asks for the scheme that the client used; an unknown one is answered with the one that clients have.
+fn challenge(scheme: &[u8]) -> &'static str {
+    if scheme.eq_ignore_ascii_case(b"Bearer") {
+        "Bearer realm=\"oauth\""
+    } else if scheme.eq_ignore_ascii_case(b"DPoP") {
+        "DPoP realm=\"oauth\""
+    } else {
+        "Basic realm=\"oauth\""
+    }
+}
+
+/// An answer that the filter gives itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Response {
+    /// The HTTP status code.
+    pub status: u16,
+    /// Header fields.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The JSON body.
+    pub body: String,
+}

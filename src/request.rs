@@ -1,0 +1,58 @@
+//! What the filter was told of a request.
+
+/// A request at one of the endpoints, whole.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The TLS connection it came over.
+    pub connection: Connection,
+    /// Header fields and pseudo-header fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The time in seconds since the Unix epoch.
+    pub now: u64,
+}
+
+/// What Envoy reports of the downstream TLS connection. `None` stands for an attribute that Envoy does not have.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// `connection.peer_certificate`: PEM, plain or URL-encoded.
+    pub peer_certificate: Option<Vec<u8>>,
+    /// `connection.peer_certificate_valid`: the verdict of this connection's handshake.
+    pub peer_certificate_valid: Option<bool>,
+    /// `connection.sha256_peer_certificate_digest`: lower-case hexadecimal.
+    pub sha256_peer_certificate_digest: Option<Vec<u8>>,
+}
+
+/// Header fields in their order, with lower-case names. Values are bytes: Envoy lets through what is not UTF-8.
+#[derive(Clone, Debug, Default)]
+pub struct Headers(pub Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// Every value of a field.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The value of a field or pseudo-header field that is there once and is text.
+    pub fn text<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let mut values = self.values(name);
+        let value = values.next()?;
+        if values.next().is_some() { None } else { str::from_utf8(value).ok() }
+    }
+
+    /// The request method; empty when the host reports none.
+    pub fn method(&self) -> &str {
+        self.text(":method").unwrap_or_default()
+    }
+
+    /// Path and query; empty when the host reports none.
+    pub fn target(&self) -> &str {
+        self.text(":path").unwrap_or_default()
+    }
+
+    /// Host and port; empty when the host reports none.
+    pub fn authority(&self) -> &str {
+        self.text(":authority").unwrap_or_default()
+    }
+}
