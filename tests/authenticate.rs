@@ -1,0 +1,140 @@
+//! The cases of `tests/cases`, decided natively.
+
+mod cases;
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use cases::{Case, CaseFile, Fields, Observed, Response};
+use certbound::{
+    authenticate::{Outcome, Verdict, authenticate},
+    basic,
+    config::Config,
+    rejection::{Reason, Rejection},
+    request::{Connection, Headers, Request},
+    sanitise::HeaderChange,
+};
+use demo_pki::Pki;
+use sha2::{Digest as _, Sha256};
+
+fn config(file: &CaseFile) -> Config {
+    let environment: &BTreeMap<String, String> = &file.environment;
+    Config::parse(file.configuration.to_string().as_bytes(), &|name| environment.get(name).cloned())
+        .unwrap_or_else(|errors| panic!("{}: {errors}", file.name))
+}
+
+fn connection(case: &Case, pki: &Pki) -> Connection {
+    let Some(name) = case.certificate.as_deref() else { return Connection::default() };
+    let identity = pki.get(name);
+    let digest: String = Sha256::digest(&identity.certificate_der)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Connection {
+        peer_certificate: Some(identity.certificate_pem().into_bytes()),
+        peer_certificate_valid: Some(pki.is_trusted(name)),
+        sha256_peer_certificate_digest: Some(digest.into_bytes()),
+    }
+}
+
+fn headers(fields: Fields) -> Headers {
+    Headers(
+        fields
+            .0
+            .into_iter()
+            .map(|(name, value)| (String::from_utf8(name).unwrap(), value))
+            .collect(),
+    )
+}
+
+fn apply(headers: &mut Headers, changes: Vec<HeaderChange>) {
+    for change in changes {
+        let (HeaderChange::Remove(name) | HeaderChange::Set(name, _)) = &change;
+        headers.0.retain(|(field, _)| field != name);
+        if let HeaderChange::Set(name, value) = change {
+            headers.0.push((name, value));
+        }
+    }
+}
+
+fn observe(config: &Config, case: &Case, pki: &Pki, now: u64) -> Observed {
+    let mut received = headers(case.request.headers());
+    for (name, value) in [
+        (":method", case.request.method.as_str()),
+        (":path", case.request.path.as_str()),
+        (":authority", "as.example.com"),
+    ] {
+        received.0.push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+    let mut upstream = received.clone();
+    apply(&mut upstream, config.sanitiser.changes(&received));
+    let mut trailers = headers(case.request.trailers().unwrap_or_default());
+    let trailer_changes = config.sanitiser.changes(&trailers);
+    apply(&mut trailers, trailer_changes);
+
+    let mut observed = Observed::default();
+    if config.is_endpoint(received.method(), received.target()) {
+        let scheme =
+            received.values("authorization").next().map(|value| basic::scheme(value).to_vec());
+        let body = case.request.body();
+        let verdict = if body.len() > config.max_body_bytes {
+            Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, ""))
+        } else {
+            let connection = connection(case, pki);
+            let request = Request { connection, headers: received, body, now };
+            authenticate(config, &request, &mut |_| true)
+        };
+        observed.client_id = verdict.client_id;
+        let outcome = match verdict.outcome {
+            Outcome::Allowed(changes) => {
+                apply(&mut upstream, changes);
+                "allowed"
+            }
+            Outcome::Denied(rejection) => {
+                observed.reason = Some(rejection.reason.name().to_owned());
+                let response = rejection.response(scheme.as_deref());
+                let bytes = |text: &str| text.as_bytes().to_vec();
+                let fields = response.headers.iter();
+                observed.response = Some(Response {
+                    status: response.status,
+                    headers: Fields(
+                        fields.map(|(name, value)| (bytes(name), bytes(value))).collect(),
+                    ),
+                    body: response.body.into_bytes(),
+                });
+                "denied"
+            }
+            Outcome::Reported(rejection) => {
+                observed.reason = Some(rejection.reason.name().to_owned());
+                "reported"
+            }
+        };
+        observed.outcome = Some(outcome.to_owned());
+    }
+    if observed.response.is_none() {
+        let fields = upstream.0.into_iter().chain(trailers.0);
+        observed.upstream =
+            Some(Fields(fields.map(|(name, value)| (name.into_bytes(), value)).collect()));
+    }
+    observed
+}
+
+#[test]
+fn every_case_is_decided_as_expected() {
+    let pki = Pki::new();
+    #[allow(clippy::disallowed_methods, reason = "the cases are about certificates valid today")]
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let mut problems = Vec::new();
+    let mut decided = 0;
+    for file in CaseFile::read_all(&pki) {
+        let config = config(&file);
+        for case in file.cases.iter().filter(|case| case.runs_in("native")) {
+            decided += 1;
+            let observed = observe(&config, case, &pki, now);
+            for problem in case.problems(&observed, &pki) {
+                problems.push(format!("{}: {}: {problem}", file.name, case.name));
+            }
+        }
+    }
+    assert!(decided > 0, "there are no cases");
+    assert!(problems.is_empty(), "{} problems\n{}", problems.len(), problems.join("\n"));
+}

@@ -1,0 +1,272 @@
+//! The cases in this directory: what a client sends on which configuration, and what must become of it in every host.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use demo_pki::{Identity, Pki};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Names and values of header or trailer fields, in order; names in lower case.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fields(pub(crate) Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Fields {
+    /// All values of a field as an application sees them.
+    pub(crate) fn joined(&self, name: &str) -> Option<String> {
+        let values = self.0.iter().filter(|(known, _)| known == name.as_bytes());
+        let values: Vec<_> = values.map(|(_, value)| String::from_utf8_lossy(value)).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+}
+
+/// A file: cases that share a configuration.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaseFile {
+    #[serde(skip)]
+    pub(crate) name: String,
+    pub(crate) configuration: Value,
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) cases: Vec<Case>,
+}
+
+impl CaseFile {
+    /// Reads all files.
+    ///
+    /// # Panics
+    /// When one is not in the format.
+    pub(crate) fn read_all(pki: &Pki) -> Vec<Self> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+        let entries = fs::read_dir(directory).expect("the directory of this file");
+        let mut paths: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("it is readable").path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort();
+        let read = |path: &PathBuf| {
+            let fail =
+                |error: &dyn std::error::Error| -> ! { panic!("{}: {error}", path.display()) };
+            let json = fs::read(path).unwrap_or_else(|error| fail(&error));
+            let json = serde_json::from_slice(&json).unwrap_or_else(|error| fail(&error));
+            let file: Self =
+                serde_json::from_value(resolve(json, pki)).unwrap_or_else(|error| fail(&error));
+            let name = path.file_stem().expect("it has an extension").to_string_lossy();
+            Self { name: name.into_owned(), ..file }
+        };
+        paths.iter().map(read).collect()
+    }
+}
+
+/// Replaces every `@kind:NAME` by what the PKI has for the name.
+fn resolve(value: Value, pki: &Pki) -> Value {
+    match value {
+        Value::String(text) => {
+            let reference = text.strip_prefix('@').and_then(|reference| reference.split_once(':'));
+            match reference {
+                Some(("x5t#S256", name)) => pki.get(name).thumbprint().into(),
+                Some(("x5c", name)) => pki.get(name).x5c().into(),
+                Some(("jwk", name)) => pki.get(name).key.to_jwk(),
+                Some(("rfc9440", name)) => rfc9440(pki.get(name)).into(),
+                Some((kind, _)) => panic!("@{kind} is no reference to the PKI"),
+                None => text.into(),
+            }
+        }
+        Value::Array(values) => values.into_iter().map(|value| resolve(value, pki)).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, resolve(value, pki))).collect()
+        }
+        other => other,
+    }
+}
+
+/// A certificate as `Client-Cert` has it (RFC 9440 §2.1).
+pub(crate) fn rfc9440(identity: &Identity) -> String {
+    format!(":{}:", identity.x5c())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    /// The identity that the client presents.
+    pub(crate) certificate: Option<String>,
+    pub(crate) request: Request,
+    pub(crate) expect: Expectation,
+    hosts: Option<Vec<String>>,
+    #[serde(rename = "why")]
+    _why_not_all_hosts: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    #[serde(default = "post")]
+    pub(crate) method: String,
+    #[serde(default = "token_endpoint")]
+    pub(crate) path: String,
+    #[serde(default)]
+    headers: Vec<(String, FieldValue)>,
+    form: Option<String>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    trailers: Option<Vec<(String, FieldValue)>>,
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+fn token_endpoint() -> String {
+    "/oauth/token".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FieldValue {
+    Text(String),
+    Bytes { base64: String },
+}
+
+impl Request {
+    /// The header fields without pseudo-headers.
+    pub(crate) fn headers(&self) -> Fields {
+        let mut headers = fields(&self.headers);
+        if self.form.is_some() {
+            headers
+                .0
+                .push((b"content-type".to_vec(), b"application/x-www-form-urlencoded".to_vec()));
+        }
+        headers
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let text = self.form.as_ref().or(self.body.as_ref());
+        match (text, &self.body_base64) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(base64)) => from_base64(base64),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn trailers(&self) -> Option<Fields> {
+        self.trailers.as_deref().map(fields)
+    }
+}
+
+fn fields(fields: &[(String, FieldValue)]) -> Fields {
+    let bytes = |value: &FieldValue| match value {
+        FieldValue::Text(text) => text.clone().into_bytes(),
+        FieldValue::Bytes { base64 } => from_base64(base64),
+    };
+    let field = |(name, value): &(String, FieldValue)| {
+        (name.to_ascii_lowercase().into_bytes(), bytes(value))
+    };
+    Fields(fields.iter().map(field).collect())
+}
+
+fn from_base64(base64: &str) -> Vec<u8> {
+    BASE64_STANDARD.decode(base64).expect("a case's base64")
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expectation {
+    pub(crate) outcome: Option<String>,
+    pub(crate) reason: Option<String>,
+    status: u16,
+    error: Option<String>,
+    client_id: Option<String>,
+    #[serde(default)]
+    upstream: BTreeMap<String, Option<String>>,
+    #[serde(default)]
+    headers: BTreeMap<String, Option<String>>,
+}
+
+/// What became of a request in one host.
+#[derive(Default)]
+pub(crate) struct Observed {
+    pub(crate) outcome: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) client_id: Option<String>,
+    /// certbound's own answer.
+    pub(crate) response: Option<Response>,
+    /// The header fields and trailers that reached the server.
+    pub(crate) upstream: Option<Fields>,
+}
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Fields,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Case {
+    pub(crate) fn runs_in(&self, host: &str) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|name| name == host))
+    }
+
+    /// What is wrong with what became of the request.
+    pub(crate) fn problems(&self, observed: &Observed, pki: &Pki) -> Vec<String> {
+        let expect = &self.expect;
+        let mut problems = Vec::new();
+        let mut compare = |what: &str, expected: Option<&str>, observed: Option<&str>| {
+            if expected != observed {
+                problems.push(format!("{what}: {observed:?} instead of {expected:?}"));
+            }
+        };
+        compare("outcome", expect.outcome.as_deref(), observed.outcome.as_deref());
+        compare("reason", expect.reason.as_deref(), observed.reason.as_deref());
+        if expect.client_id.is_some() {
+            compare("client_id", expect.client_id.as_deref(), observed.client_id.as_deref());
+        }
+        let status = observed.response.as_ref().map_or(200, |response| response.status);
+        compare("status", Some(&expect.status.to_string()), Some(&status.to_string()));
+        if let Some(response) = &observed.response {
+            let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            let header = |name| response.headers.joined(name);
+            compare("error", expect.error.as_deref(), body["error"].as_str());
+            compare("content-type", Some("application/json"), header("content-type").as_deref());
+            compare("cache-control", Some("no-store"), header("cache-control").as_deref());
+            compare("pragma", Some("no-cache"), header("pragma").as_deref());
+            for (name, value) in &expect.headers {
+                compare(name, value.as_deref(), header(name).as_deref());
+            }
+            compare("the server", None, observed.upstream.as_ref().map(|_| "got the request"));
+        }
+        if let Some(upstream) = &observed.upstream {
+            for (name, value) in &expect.upstream {
+                compare(
+                    &format!("{name} at the server"),
+                    value.as_deref(),
+                    upstream.joined(name).as_deref(),
+                );
+            }
+            for credential in self.unearned_credentials(upstream, pki) {
+                compare("credential at the server", None, Some(&credential));
+            }
+        }
+        problems
+    }
+
+    /// Fields that could pass for a certificate: none may reach the server but those of the presented one.
+    fn unearned_credentials(&self, upstream: &Fields, pki: &Pki) -> Vec<String> {
+        let presented = self.certificate.as_deref().map(|name| pki.get(name));
+        let genuine = match &self.expect {
+            Expectation { outcome: Some(outcome), .. } if outcome == "allowed" => {
+                presented.map(|identity| [rfc9440(identity), identity.thumbprint()])
+            }
+            _ => None,
+        };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let fields = upstream.0.iter().map(|(name, value)| (text(name), text(value)));
+        let credentials = fields.filter(|(name, _)| name.contains("cert"));
+        let unearned = credentials
+            .filter(|(_, value)| !genuine.iter().flatten().any(|genuine| genuine == value));
+        unearned.map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+}

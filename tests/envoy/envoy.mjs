@@ -1,0 +1,233 @@
+// Starts Envoy around the compiled filter, and builds the bootstraps it starts from.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+const binary = 'build/venv/bin/envoy';
+const wasm = 'build/certbound.wasm';
+const logs = 'build/log';
+
+/** A path that a make target provides. Its absence fails the tests; nothing is ever skipped. */
+export function required(path) {
+  assert.ok(existsSync(join(root, path)), `${path} is missing: run \`make ${path}\``);
+  return path;
+}
+
+export const asJsonText = (configuration) => ({
+  '@type': 'type.googleapis.com/google.protobuf.StringValue',
+  value: typeof configuration === 'string' ? configuration : JSON.stringify(configuration),
+});
+
+export const asStruct = (configuration) => ({
+  '@type': 'type.googleapis.com/google.protobuf.Struct',
+  value: configuration,
+});
+
+const loopback = (port) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+
+const filter = ({ configuration, encoding = asJsonText, environment = {} }) => ({
+  name: 'certbound',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm',
+    config: {
+      name: 'certbound',
+      configuration: encoding(configuration),
+      vm_config: {
+        vm_id: 'certbound',
+        runtime: 'envoy.wasm.runtime.v8',
+        code: { local: { filename: required(wasm) } },
+        environment_variables: { key_values: environment },
+      },
+      allow_on_headers_stop_iteration: true,
+    },
+  },
+});
+
+const downstreamTls = ({ resumption = false, parameters = {} }) => ({
+  name: 'envoy.transport_sockets.tls',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+    require_client_certificate: false,
+    disable_stateless_session_resumption: !resumption,
+    disable_stateful_session_resumption: !resumption,
+    common_tls_context: {
+      alpn_protocols: ['h2', 'http/1.1'],
+      tls_params: parameters,
+      tls_certificates: [{
+        certificate_chain: { filename: required('build/pki/edge.pem') },
+        private_key: { filename: required('build/pki/edge.key') },
+      }],
+      validation_context: {
+        trusted_ca: { filename: required('build/pki/client-ca.pem') },
+        trust_chain_verification: 'ACCEPT_UNTRUSTED',
+      },
+    },
+  },
+});
+
+const accessLog = (path) => ({
+  name: 'envoy.access_loggers.file',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog',
+    path,
+    log_format: {
+      json_format: {
+        exchange: '%REQ(X-EXCHANGE)%',
+        status: '%RESPONSE_CODE%',
+        details: '%RESPONSE_CODE_DETAILS%',
+        outcome: '%FILTER_STATE(wasm.certbound.outcome:PLAIN)%',
+        reason: '%FILTER_STATE(wasm.certbound.reason:PLAIN)%',
+        client_id: '%FILTER_STATE(wasm.certbound.client_id:PLAIN)%',
+        thumbprint: '%FILTER_STATE(wasm.certbound.thumbprint:PLAIN)%',
+      },
+    },
+  },
+});
+
+// Envoy is at its most permissive here (no path normalisation, underscores and x-forwarded-client-cert let through,
+// HTTP/1.1 trailers on), so that whatever is refused or removed is the filter's own doing.
+const listener = (name, settings, accessLogPath) => ({
+  name,
+  address: loopback(0),
+  filter_chains: [{
+    transport_socket: downstreamTls(settings),
+    filters: [{
+      name: 'envoy.filters.network.http_connection_manager',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+        stat_prefix: name,
+        request_timeout: '20s',
+        forward_client_cert_details: 'ALWAYS_FORWARD_ONLY',
+        http_protocol_options: { enable_trailers: true },
+        access_log: [accessLog(accessLogPath)],
+        route_config: {
+          virtual_hosts: [{
+            name: 'any',
+            domains: ['*'],
+            routes: [{ match: { prefix: '/' }, route: { cluster: 'upstream' } }],
+          }],
+        },
+        http_filters: [
+          ...(settings.configuration === undefined ? [] : [filter(settings)]),
+          { name: 'router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } },
+        ],
+      },
+    }],
+  }],
+});
+
+const upstreamCluster = (port) => ({
+  name: 'upstream',
+  load_assignment: {
+    cluster_name: 'upstream',
+    endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(port) } }] }],
+  },
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      use_downstream_protocol_config: { http_protocol_options: { enable_trailers: true }, http2_protocol_options: {} },
+    },
+  },
+});
+
+/** `listeners` maps a name to { configuration, encoding, environment, resumption, parameters }. */
+const bootstrap = (listeners, upstreamPort, accessLogPath) => ({
+  admin: { address: loopback(0) },
+  static_resources: {
+    listeners: Object.entries(listeners).map(([name, settings]) => listener(name, settings, accessLogPath)),
+    clusters: [upstreamCluster(upstreamPort)],
+  },
+});
+
+function emptyLog(file) {
+  mkdirSync(join(root, logs), { recursive: true });
+  const path = join(logs, file);
+  rmSync(join(root, path), { force: true });
+  return path;
+}
+
+// No hot restart: it is the only thing that Envoys on one machine would share.
+const run = (args) => spawn(join(root, required(binary)), ['--disable-hot-restart', ...args], { cwd: root });
+
+const exit = (child) => new Promise((resolve) => child.once('close', resolve));
+
+async function until(what, attempt) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await pause(10)) {
+    const result = await attempt();
+    if (result !== undefined) return result;
+  }
+  assert.fail(`waited in vain for ${what}`);
+}
+
+/** Starts Envoy with these listeners before the server at `upstreamPort`; `name` names its files in build/log. */
+export async function startEnvoy(name, listeners, upstreamPort) {
+  const accessLogPath = emptyLog(`${name}.access.json`);
+  const logPath = emptyLog(`${name}.envoy.log`);
+  const adminPath = emptyLog(`${name}.admin`);
+  const bootstrapPath = emptyLog(`${name}.bootstrap.json`);
+  writeFileSync(join(root, bootstrapPath), JSON.stringify(bootstrap(listeners, upstreamPort, accessLogPath), null, 1));
+
+  const child = run([
+    '--config-path', bootstrapPath, '--admin-address-path', adminPath, '--log-path', logPath,
+    '--concurrency', '1', '--file-flush-interval-msec', '10',
+  ]);
+  const exited = exit(child);
+  process.once('exit', () => child.kill());
+
+  const log = () => readFileSync(join(root, logPath), 'utf8');
+  const alive = () => assert.equal(child.exitCode, null, `Envoy stopped:\n${existsSync(join(root, logPath)) ? log() : ''}`);
+  const admin = await until('the admin address of Envoy', () => {
+    alive();
+    return existsSync(join(root, adminPath)) ? readFileSync(join(root, adminPath), 'utf8') || undefined : undefined;
+  });
+  const ask = async (path) => (await fetch(`http://${admin}${path}`)).text();
+  await until('Envoy to be live', async () => {
+    alive();
+    return (await ask('/ready')).startsWith('LIVE') || undefined;
+  });
+
+  const { listener_statuses: statuses } = JSON.parse(await ask('/listeners?format=json'));
+  return {
+    ports: Object.fromEntries(statuses.map((status) => [status.name, status.local_address.socket_address.port_value])),
+    log,
+
+    /** The access log's entry for a request, once Envoy has written it: when the request is over. */
+    accessLogEntry: (exchange) => until(`the access log of ${exchange}`, () =>
+      existsSync(join(root, accessLogPath))
+        ? readFileSync(join(root, accessLogPath), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
+          .find((entry) => entry.exchange === exchange)
+        : undefined),
+
+    /** A counter's value; 0 while nothing has counted. */
+    async counter(counterName) {
+      const { stats } = JSON.parse(await ask(`/stats?format=json&usedonly&filter=^${counterName}$`));
+      return stats.find((stat) => stat.name === counterName)?.value ?? 0;
+    },
+
+    async stop() {
+      child.kill();
+      await exited;
+    },
+  };
+}
+
+/** What `envoy --mode validate` makes of a bootstrap file: its exit code and its log. */
+export async function validateFile(path) {
+  const child = run(['--mode', 'validate', '--config-path', path]);
+  let log = '';
+  child.stdout.on('data', (data) => { log += data; });
+  child.stderr.on('data', (data) => { log += data; });
+  const code = await exit(child);
+  return { code, log };
+}
+
+/** The same for a bootstrap with one listener. */
+export async function validate(name, settings) {
+  const path = emptyLog(`${name}.bootstrap.json`);
+  writeFileSync(join(root, path), JSON.stringify(bootstrap({ validated: settings }, 9, '/dev/null'), null, 1));
+  return validateFile(path);
+}

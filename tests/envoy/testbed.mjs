@@ -1,0 +1,93 @@
+// Envoy with certbound between test clients and a server that tells what reached it.
+import assert from 'node:assert/strict';
+import { connect } from './client.mjs';
+import { startEnvoy } from './envoy.mjs';
+import { pki, rfc9440 } from './pki.mjs';
+import { startUpstream } from './upstream.mjs';
+
+const form = ['content-type', 'application/x-www-form-urlencoded'];
+
+const credentials = (presented) => (presented ? [rfc9440(presented), pki[presented]['x5t#S256']] : []);
+
+/** A request of tests/cases' format, as the clients send it. */
+export function requestOf({ method = 'POST', path = '/oauth/token', headers = [], form: text, body, body_base64: bytes, trailers }) {
+  const field = ([name, value]) => [name, value.base64 === undefined ? value : Buffer.from(value.base64, 'base64').toString('latin1')];
+  return {
+    method,
+    path,
+    headers: [...headers.map(field), ...(text === undefined ? [] : [form])],
+    body: Buffer.from(text ?? body ?? bytes ?? '', bytes === undefined ? 'utf8' : 'base64'),
+    trailers: trailers?.map(field),
+  };
+}
+
+/**
+ * Starts the server and Envoy. `listeners` are those of `startEnvoy`; `isHolder` tells which client may use which
+ * certificate: no request for which it is false may carry a certificate upstream, and `stop` fails if one did.
+ */
+export async function startTestbed(name, listeners, isHolder) {
+  const upstream = await startUpstream({ isHolder, credentials });
+  const envoy = await startEnvoy(name, listeners, upstream.port).catch(async (error) => {
+    await upstream.stop();
+    throw error;
+  });
+  let exchanges = 0;
+
+  return {
+    envoy,
+    upstream,
+
+    /** Headers that let the server and the access log know a request again. */
+    mark(certificate) {
+      exchanges += 1;
+      const exchange = `${name}-${exchanges}`;
+      return { exchange, headers: [['x-exchange', exchange], ...(certificate ? [['x-presented', certificate]] : [])] };
+    },
+
+    /** What is known of a request once it is over: what reached the server and what certbound said of it. */
+    async observe(exchange) {
+      const { outcome, reason, client_id: clientId, thumbprint } = await envoy.accessLogEntry(exchange);
+      return { received: upstream.received(exchange), outcome, reason, clientId, thumbprint };
+    },
+
+    /** A client's connection to a listener; `exchange` sends a request on it and tells what became of it. */
+    async connect(listenerName, options = {}) {
+      const connection = await connect(envoy.ports[listenerName], options);
+      return {
+        ...connection,
+        exchange: async (request) => {
+          const { exchange, headers } = this.mark(options.certificate);
+          const sent = requestOf(request);
+          const response = await connection.send({ ...sent, headers: [...headers, ...sent.headers] });
+          return { response, ...await this.observe(exchange) };
+        },
+      };
+    },
+
+    /** The same for one request on a connection of its own. */
+    async exchange(listenerName, request, options) {
+      const connection = await this.connect(listenerName, options);
+      try {
+        return await connection.exchange(request);
+      } finally {
+        await connection.close();
+      }
+    },
+
+    async stop() {
+      await envoy.stop();
+      await upstream.stop();
+      assert.deepEqual(upstream.violations, [], 'a certificate reached the server that its client was not authenticated by');
+    },
+  };
+}
+
+/** Checks a refusal as its client sees it (RFC 6749 section 5.2). */
+export function assertRefused({ response, received }, status, error) {
+  assert.equal(response.status, status, response.body);
+  assert.equal(JSON.parse(response.body).error, error);
+  assert.equal(response.headers['content-type'], 'application/json');
+  assert.equal(response.headers['cache-control'], 'no-store');
+  assert.equal(response.headers.pragma, 'no-cache');
+  assert.equal(received, undefined, 'a refused request reached the server');
+}

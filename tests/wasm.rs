@@ -1,0 +1,632 @@
+//! The compiled filter in an emulated Envoy: the cases of `tests/cases`, and what only a host can do to it.
+
+mod cases;
+#[path = "wasm/envoy.rs"]
+mod envoy;
+#[path = "wasm/host.rs"]
+mod host;
+#[path = "wasm/stream.rs"]
+mod stream;
+
+use std::collections::BTreeMap;
+
+use cases::{Case, CaseFile, Fields, Observed, Response, rfc9440};
+use demo_pki::Pki;
+use envoy::{Connection, Envoy, Exchange, Part, Request};
+use host::{LogLine, Status};
+use prost::Message;
+use serde_json::{Value, json};
+use stream::HeaderMap;
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+/// A configuration with a client of either TLS method.
+fn configuration() -> Value {
+    let thumbprint = Pki::new().get("partner-app").thumbprint();
+    json!({
+        "endpoints": [{ "path": "/oauth/token" }],
+        "clients": [
+            {
+                "client_id": "payments",
+                "token_endpoint_auth_method": "tls_client_auth",
+                "tls_client_auth_subject_dn": "CN=payments,O=Example Bank,C=SE",
+            },
+            {
+                "client_id": "partner-app",
+                "token_endpoint_auth_method": "self_signed_tls_client_auth",
+                "certificate_thumbprints": [thumbprint],
+            },
+        ],
+        "client_id_header": "X-Client-Id",
+        "limits": { "max_body_bytes": 100 },
+    })
+}
+
+fn start(configuration: &Value) -> Envoy {
+    let envoy = Envoy::start(configuration.to_string().as_bytes(), &[]);
+    envoy.unwrap_or_else(|log| panic!("the filter refuses the configuration: {log:#?}"))
+}
+
+/// Presents an identity of the demo PKI as Envoy would.
+fn presenting(name: &str) -> Connection {
+    let pki = Pki::new();
+    Connection::with_certificate(pki.get(name), pki.is_trusted(name))
+}
+
+/// The header fields of a request, with those that Envoy adds.
+fn request_headers(method: &str, path: &str, fields: &[(&str, &[u8])]) -> HeaderMap {
+    let envoys: [(&str, &[u8]); 6] = [
+        (":authority", b"as.example.com"),
+        (":method", method.as_bytes()),
+        (":path", path.as_bytes()),
+        (":scheme", b"https"),
+        ("x-forwarded-proto", b"https"),
+        ("x-request-id", b"5b3c5b4e-7e1c-4c9a-9f5c-0d5b8f6f3d5e"),
+    ];
+    let fields = envoys.iter().chain(fields);
+    fields.map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect()
+}
+
+fn token_request_headers() -> Part {
+    Part::Headers(request_headers("POST", "/oauth/token", &[(FORM.0, FORM.1.as_bytes())]))
+}
+
+/// A form post to the token endpoint whose body arrives in these frames.
+fn token_request<B: AsRef<[u8]>>(frames: impl IntoIterator<Item = B>) -> Request {
+    let frames = frames.into_iter().map(|frame| Part::Body(frame.as_ref().to_vec()));
+    Request { parts: [token_request_headers()].into_iter().chain(frames).collect() }
+}
+
+fn assert_denied(exchange: &Exchange, status: u32, reason: &str) {
+    assert_eq!(exchange.state("certbound.outcome"), Some("denied"));
+    assert_eq!(exchange.state("certbound.reason"), Some(reason));
+    assert_eq!(exchange.response.as_ref().map(|response| response.status), Some(status));
+    assert!(exchange.forwarded.is_none(), "{:?} reached the server", exchange.forwarded);
+}
+
+fn assert_allowed(exchange: &Exchange, certificate: &str) {
+    assert_eq!(exchange.state("certbound.outcome"), Some("allowed"), "{exchange:?}");
+    let client_cert = rfc9440(Pki::new().get(certificate));
+    assert_eq!(upstream(exchange).joined("client-cert"), Some(client_cert));
+    let forwarded = exchange.forwarded.as_ref().expect("it was forwarded");
+    assert!(!forwarded.before_the_end, "something went on before the client had sent everything");
+}
+
+/// The header fields and trailers at the server.
+fn upstream(exchange: &Exchange) -> Fields {
+    let forwarded = exchange.forwarded.as_ref().expect("it was forwarded");
+    let parts = [&forwarded.headers, &forwarded.trailers];
+    let fields = parts.into_iter().flat_map(HeaderMap::iter);
+    Fields(fields.map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+}
+
+mod every_case {
+    use super::*;
+
+    #[test]
+    fn has_the_expected_outcome() {
+        run(|configuration| configuration.to_string().into_bytes());
+    }
+
+    #[test]
+    fn has_the_same_outcome_when_the_configuration_is_a_protobuf_struct() {
+        run(|configuration| to_struct(configuration).encode_to_vec());
+    }
+
+    /// Runs all cases, each file in one VM.
+    fn run(encode: impl Fn(&Value) -> Vec<u8>) {
+        let pki = Pki::new();
+        let mut problems = Vec::new();
+        for file in CaseFile::read_all(&pki) {
+            let environment: Vec<_> = file.environment.clone().into_iter().collect();
+            let mut envoy = match Envoy::start(&encode(&file.configuration), &environment) {
+                Ok(envoy) => envoy,
+                Err(log) => {
+                    problems.push(format!("{}: the configuration is refused: {log:?}", file.name));
+                    continue;
+                }
+            };
+            for case in file.cases.iter().filter(|case| case.runs_in("wasm")) {
+                let found = problems_of(case, &mut envoy, &pki);
+                problems.extend(
+                    found.iter().map(|problem| format!("{}, {}: {problem}", file.name, case.name)),
+                );
+            }
+            assert_no_secrets(envoy.log(), &file);
+        }
+        assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    }
+
+    fn problems_of(case: &Case, envoy: &mut Envoy, pki: &Pki) -> Vec<String> {
+        let connection = match &case.certificate {
+            Some(name) => presenting(name),
+            None => Connection::without_certificate(),
+        };
+        let counters = envoy.counters();
+        let exchange = envoy.exchange(&connection, &request(case));
+        let mut problems = case.problems(&observed(&exchange), pki);
+
+        let reason = case.expect.reason.as_deref().unwrap_or_default();
+        let expected_counter = match case.expect.outcome.as_deref() {
+            None => None,
+            Some("allowed") => Some("certbound.allowed".to_owned()),
+            Some(outcome) => Some(format!("certbound.{outcome}.{reason}")),
+        };
+        let counted = increments(&counters, &envoy.counters());
+        if counted != Vec::from_iter(expected_counter) {
+            problems.push(format!("counted {counted:?}"));
+        }
+        if !reason.is_empty() && !is_logged_once(&exchange.log, reason) {
+            problems.push(format!("not one line about {reason} in the log: {:#?}", exchange.log));
+        }
+        let forwarded = exchange.forwarded.as_ref();
+        if case.expect.outcome.is_some()
+            && forwarded.is_some_and(|forwarded| forwarded.before_the_end)
+        {
+            problems
+                .push("LEAK: something went on before the client had sent everything".to_owned());
+        }
+        problems
+    }
+
+    /// The names of the counters that were incremented, once for each time.
+    fn increments(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Vec<String> {
+        let times = |name, value| (value - before.get(name).unwrap_or(&0)) as usize;
+        after
+            .iter()
+            .flat_map(|(name, value)| std::iter::repeat_n(name.clone(), times(name, value)))
+            .collect()
+    }
+
+    fn is_logged_once(log: &[LogLine], reason: &str) -> bool {
+        let about = |line: &&LogLine| line.level == LogLine::INFO && line.message.contains(reason);
+        log.iter().filter(about).count() == 1
+    }
+
+    /// The request as Envoy hands it over: what its `Connection` header names is gone already.
+    fn request(case: &Case) -> Request {
+        let request = &case.request;
+        let mut headers = request_headers(&request.method, &request.path, &[]);
+        let fields = request.headers();
+        let connection = fields.joined("connection").unwrap_or_default();
+        let is_kept = |name: &[u8]| {
+            let nominated = connection.split(',').map(str::trim);
+            !nominated
+                .chain(["connection"])
+                .any(|nominated| nominated.as_bytes().eq_ignore_ascii_case(name))
+        };
+        for (name, value) in fields.0.iter().filter(|(name, _)| is_kept(name)) {
+            headers.add(name, value);
+        }
+        let body = request.body();
+        let trailers = request.trailers();
+        let mut parts = vec![Part::Headers(headers)];
+        if !body.is_empty() {
+            parts.push(Part::Body(body));
+        }
+        parts.extend(trailers.map(|trailers| Part::Trailers(trailers.into())));
+        Request { parts }
+    }
+
+    fn observed(exchange: &Exchange) -> Observed {
+        let state = |key| exchange.state(key).map(str::to_owned);
+        Observed {
+            outcome: state("certbound.outcome"),
+            reason: state("certbound.reason"),
+            client_id: state("certbound.client_id"),
+            response: exchange.response.clone().map(|response| Response {
+                status: response.status.try_into().expect("an HTTP status"),
+                headers: response.headers.into(),
+                body: response.body.into_bytes(),
+            }),
+            upstream: exchange.forwarded.is_some().then(|| upstream(exchange)),
+        }
+    }
+}
+
+/// Checks that nothing secret was logged: neither keys from the environment nor credentials of the clients.
+fn assert_no_secrets(log: &[LogLine], file: &CaseFile) {
+    let environment = file.environment.values().flat_map(|value| value.lines());
+    let keys = environment.filter(|line| !line.starts_with("-----")).map(str::to_owned);
+    let requests = file.cases.iter().map(|case| &case.request);
+    let credentials = requests.filter_map(|request| {
+        let authorization = request.headers().joined("authorization")?;
+        Some(authorization.split_once(' ')?.1.to_owned())
+    });
+    for secret in keys.chain(credentials).filter(|secret| !secret.is_empty()) {
+        let leak = log.iter().find(|line| line.message.contains(&secret));
+        assert!(leak.is_none(), "{}: {secret:?} in the log: {leak:?}", file.name);
+    }
+}
+
+/// A value as `google.protobuf.Struct`, the way Envoy passes YAML on.
+fn to_struct(value: &Value) -> prost_types::Struct {
+    let Value::Object(members) = value else { panic!("a configuration is an object") };
+    let fields = members.iter().map(|(name, value)| (name.clone(), to_protobuf(value)));
+    prost_types::Struct { fields: fields.collect() }
+}
+
+fn to_protobuf(value: &Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(bool) => Kind::BoolValue(*bool),
+        Value::Number(number) => Kind::NumberValue(number.as_f64().expect("a JSON number")),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Array(values) => {
+            let values = values.iter().map(to_protobuf).collect();
+            Kind::ListValue(prost_types::ListValue { values })
+        }
+        Value::Object(_) => Kind::StructValue(to_struct(value)),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+mod the_certificate {
+    use super::*;
+
+    #[test]
+    fn with_another_digest_than_envoys_is_refused() {
+        let other = "0".repeat(64);
+        let connection =
+            presenting("payments").with("connection.sha256_peer_certificate_digest", other);
+        let exchange =
+            start(&configuration()).exchange(&connection, &token_request(["client_id=payments"]));
+        assert_denied(&exchange, 401, "digest_mismatch");
+    }
+
+    #[test]
+    fn may_be_url_encoded() {
+        let pem = Pki::new().get("payments").certificate_pem();
+        let encoded = pem.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        let encoded = encoded.replace(' ', "%20").replace('\n', "%0A");
+        let connection = presenting("payments").with("connection.peer_certificate", encoded);
+        let exchange =
+            start(&configuration()).exchange(&connection, &token_request(["client_id=payments"]));
+        assert_allowed(&exchange, "payments");
+    }
+
+    #[test]
+    fn is_not_trusted_by_an_envoy_without_a_verdict() {
+        let connection = presenting("payments").without("connection.peer_certificate_valid");
+        let exchange =
+            start(&configuration()).exchange(&connection, &token_request(["client_id=payments"]));
+        assert_denied(&exchange, 401, "certificate_untrusted");
+        let explanation = "peer_certificate_valid";
+        assert!(
+            exchange.log.iter().any(|line| line.message.contains(explanation)),
+            "{:?}",
+            exchange.log
+        );
+    }
+
+    #[test]
+    fn that_is_self_signed_needs_no_verdict() {
+        let connection = presenting("partner-app").without("connection.peer_certificate_valid");
+        let exchange = start(&configuration())
+            .exchange(&connection, &token_request(["client_id=partner-app"]));
+        assert_allowed(&exchange, "partner-app");
+    }
+
+    #[test]
+    fn that_only_left_its_digest_is_refused() {
+        let connection = presenting("payments").without("connection.peer_certificate");
+        let exchange =
+            start(&configuration()).exchange(&connection, &token_request(["client_id=payments"]));
+        assert_denied(&exchange, 401, "certificate_unreadable");
+    }
+
+    #[test]
+    fn without_envoys_digest_is_refused() {
+        let connection =
+            presenting("payments").without("connection.sha256_peer_certificate_digest");
+        let exchange =
+            start(&configuration()).exchange(&connection, &token_request(["client_id=payments"]));
+        assert_denied(&exchange, 401, "digest_mismatch");
+    }
+
+    #[test]
+    fn that_envoy_cannot_give_is_refused() {
+        let properties = [
+            "connection.peer_certificate",
+            "connection.peer_certificate_valid",
+            "connection.sha256_peer_certificate_digest",
+        ];
+        for property in properties {
+            for status in [Status::SerializationFailure, Status::InternalFailure] {
+                let connection = presenting("payments").failing(property, status);
+                let exchange = start(&configuration())
+                    .exchange(&connection, &token_request(["client_id=payments"]));
+                assert_denied(&exchange, 500, "host_error");
+            }
+        }
+    }
+
+    /// Envoy would never say so, but nothing that it says may end the VM and with it all later requests.
+    #[test]
+    fn and_its_properties_may_be_any_bytes() {
+        let mut envoy = start(&configuration());
+        let mut random = Random(1);
+        for _ in 0..200 {
+            let mut connection = presenting("payments");
+            for property in connection.properties.clone().into_keys() {
+                connection = match random.below(4) {
+                    0 => connection,
+                    1 => connection.without(&property),
+                    2 => connection.failing(&property, Status::InternalFailure),
+                    _ => connection.with(&property, random.bytes()),
+                };
+            }
+            envoy.exchange(&connection, &token_request(["client_id=payments"]));
+        }
+        let exchange =
+            envoy.exchange(&presenting("payments"), &token_request(["client_id=payments"]));
+        assert_allowed(&exchange, "payments");
+    }
+}
+
+mod the_body {
+    use super::*;
+
+    const BODY: &[u8] = b"grant_type=client_credentials&client_id=payments";
+
+    fn exchange(request: &Request) -> Exchange {
+        start(&configuration()).exchange(&presenting("payments"), request)
+    }
+
+    fn assert_allowed_with_body(exchange: &Exchange) {
+        assert_allowed(exchange, "payments");
+        assert_eq!(exchange.forwarded.as_ref().map(|forwarded| &forwarded.body[..]), Some(BODY));
+    }
+
+    #[test]
+    fn may_come_in_one_frame() {
+        assert_allowed_with_body(&exchange(&token_request([BODY])));
+    }
+
+    #[test]
+    fn may_come_byte_by_byte() {
+        assert_allowed_with_body(&exchange(&token_request(BODY.chunks(1))));
+    }
+
+    #[test]
+    fn may_have_empty_frames_at_any_place() {
+        let (start, end) = BODY.split_at(20);
+        assert_allowed_with_body(&exchange(&token_request([b"", start, b"", end, b""])));
+    }
+
+    #[test]
+    fn may_be_ended_by_trailers() {
+        let mut request = token_request([BODY]);
+        let trailers =
+            [("client-cert", "spoofed"), ("x-client-id", "spoofed"), ("x-checksum", "1")];
+        let trailers =
+            trailers.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        request.parts.push(Part::Trailers(trailers.into_iter().collect()));
+        let exchange = exchange(&request);
+        assert_allowed_with_body(&exchange);
+        assert_eq!(upstream(&exchange).joined("x-client-id").as_deref(), Some("payments"));
+        assert_eq!(upstream(&exchange).joined("x-checksum").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn of_no_length_names_no_client() {
+        let mut without = token_request::<&[u8]>([]);
+        assert_denied(&exchange(&without), 400, "client_id_missing");
+        without.parts.push(Part::Trailers(HeaderMap::default()));
+        assert_denied(&exchange(&without), 400, "client_id_missing");
+        assert_denied(&exchange(&token_request([b""])), 400, "client_id_missing");
+    }
+
+    #[test]
+    fn over_the_limit_is_refused_before_more_is_held() {
+        for size in [1, 7, 99, 100, 101, 5000] {
+            let body = [BODY, &b"&padding="[..], &[b'x'; 4943]].concat();
+            let exchange = exchange(&token_request(body.chunks(size)));
+            assert_denied(&exchange, 413, "body_too_large");
+            assert!(
+                exchange.most_held <= 100,
+                "{} bytes were held in frames of {size}",
+                exchange.most_held
+            );
+        }
+    }
+
+    #[test]
+    fn is_not_held_outside_of_the_endpoints() {
+        let mut request = token_request([&[b'x'; 5000][..], b"yz"]);
+        request.parts[0] =
+            Part::Headers(request_headers("POST", "/upload", &[("client-cert", b"spoofed")]));
+        let exchange = exchange(&request);
+        assert_eq!(exchange.state("certbound.outcome"), None);
+        assert_eq!(exchange.most_held, 0);
+        assert_eq!(exchange.forwarded.as_ref().map(|forwarded| forwarded.body.len()), Some(5002));
+        assert_eq!(upstream(&exchange).joined("client-cert"), None);
+    }
+}
+
+mod requests {
+    use super::*;
+
+    #[test]
+    fn may_have_header_values_that_are_not_utf_8() {
+        let fields =
+            [(FORM.0, FORM.1.as_bytes()), ("x-name", b"J\xf6rg \xff"), ("client-cert", b"\x80")];
+        let headers = Part::Headers(request_headers("POST", "/oauth/token", &fields));
+        let request = Request { parts: vec![headers, Part::Body(b"client_id=payments".to_vec())] };
+        let exchange = start(&configuration()).exchange(&presenting("payments"), &request);
+        assert_allowed(&exchange, "payments");
+        let forwarded = exchange.forwarded.expect("it was forwarded");
+        assert_eq!(forwarded.headers.first(b"x-name"), Some(&b"J\xf6rg \xff"[..]));
+    }
+
+    #[test]
+    fn of_one_worker_do_not_mix() {
+        let mut envoy = start(&configuration());
+        let connections =
+            [presenting("payments"), presenting("partner-app"), presenting("partner-app")];
+        let bodies = ["client_id=payments", "client_id=partner-app", "client_id=payments"];
+        let streams = connections.each_ref().map(|connection| envoy.open(connection));
+        for stream in streams {
+            envoy.deliver(stream, token_request_headers(), false);
+        }
+        for (stream, body) in streams.into_iter().zip(bodies) {
+            envoy.deliver(stream, Part::Body(body.as_bytes().to_vec()), false);
+        }
+        for stream in streams.into_iter().rev() {
+            envoy.deliver(stream, Part::Body(Vec::new()), true);
+        }
+        let [payments, partner_app, intruder] = streams.map(|stream| envoy.close(stream));
+        assert_allowed(&payments, "payments");
+        assert_allowed(&partner_app, "partner-app");
+        assert_denied(&intruder, 401, "certificate_untrusted");
+    }
+
+    #[test]
+    fn that_are_refused_are_told_to_the_operator_but_not_to_the_client() {
+        let exchange = start(&configuration())
+            .exchange(&presenting("partner-app"), &token_request(["client_id=payments"]));
+        assert_denied(&exchange, 401, "certificate_untrusted");
+        let thumbprint = Pki::new().get("partner-app").thumbprint();
+        let told =
+            ["certificate_untrusted", "payments", &thumbprint, "CN=partner-app", "192.0.2.1"];
+        let [line] = &exchange.log[..] else { panic!("not one line: {:#?}", exchange.log) };
+        for detail in told {
+            assert!(line.message.contains(detail), "no {detail} in {:?}", line.message);
+        }
+        let body = exchange.response.expect("it was refused").body;
+        assert!(!told.iter().any(|detail| body.contains(detail)), "{body}");
+    }
+}
+
+mod a_configuration {
+    use super::*;
+
+    /// Starts the filter with a changed configuration and returns what it logs on refusing it.
+    fn refusal(change: impl FnOnce(&mut Value)) -> String {
+        let mut configuration = configuration();
+        change(&mut configuration);
+        refusal_of(configuration.to_string().as_bytes())
+    }
+
+    fn refusal_of(configuration: &[u8]) -> String {
+        let Err(log) = Envoy::start(configuration, &[]) else { panic!("the filter accepts it") };
+        log.into_iter().map(|line| line.message + "\n").collect()
+    }
+
+    fn assert_names(refusal: &str, key: &str) {
+        assert!(refusal.contains(key), "{key} is not named: {refusal}");
+    }
+
+    #[test]
+    fn with_an_unknown_key_is_refused_by_its_path() {
+        assert_names(&refusal(|it| it["enforcment"] = "report".into()), "enforcment");
+        assert_names(
+            &refusal(|it| it["endpoints"][0]["paht"] = "/token".into()),
+            "endpoints[0].paht",
+        );
+        assert_names(
+            &refusal(|it| it["clients"][1]["clientid"] = "x".into()),
+            "clients[1].clientid",
+        );
+        assert_names(&refusal(|it| it["limits"]["max_body"] = 1.into()), "limits.max_body");
+    }
+
+    #[test]
+    fn with_a_value_of_the_wrong_kind_is_refused_by_its_path() {
+        assert_names(
+            &refusal(|it| it["limits"]["max_body_bytes"] = "1".into()),
+            "limits.max_body_bytes",
+        );
+        assert_names(&refusal(|it| it["endpoints"][0]["path"] = 1.into()), "endpoints[0].path");
+        assert_names(&refusal(|it| it["endpoints"] = json!({})), "endpoints");
+    }
+
+    #[test]
+    fn with_two_subject_values_is_refused_by_the_client() {
+        let refusal = refusal(|it| {
+            it["clients"][0]["tls_client_auth_san_dns"] = "payments.example.com".into()
+        });
+        assert_names(&refusal, "clients[0]");
+    }
+
+    #[test]
+    fn with_a_key_that_the_environment_lacks_is_refused_by_its_path() {
+        let refusal = refusal(|it| {
+            it["signature"] = json!({
+                "http_message_signature": {},
+                "keys": [{ "kid": "1", "alg": "ed25519", "key": { "env": "CERTBOUND_SIGNING_KEY" } }],
+            });
+        });
+        assert_names(&refusal, "signature.keys[0].key");
+        assert_names(&refusal, "CERTBOUND_SIGNING_KEY");
+    }
+
+    #[test]
+    fn with_a_broken_key_is_refused_without_printing_it() {
+        let refusal = refusal(|it| {
+            it["signature"] = json!({
+                "http_message_signature": {},
+                "keys": [{ "kid": "1", "alg": "ed25519", "key": { "value": "c2VjcmV0IGtleQ" } }],
+            });
+        });
+        assert_names(&refusal, "signature.keys[0].key");
+        assert!(!refusal.contains("c2VjcmV0IGtleQ"), "{refusal}");
+    }
+
+    #[test]
+    fn that_is_neither_json_nor_protobuf_is_refused() {
+        let mut random = Random(2);
+        let mut configurations =
+            vec![vec![], b"{".to_vec(), b"null".to_vec(), b"\x0a\xff\xff\xff\xff\x0f".to_vec()];
+        configurations.extend((0..100).map(|_| random.bytes()));
+        for configuration in configurations {
+            assert!(!refusal_of(&configuration).is_empty());
+        }
+    }
+}
+
+mod a_signature {
+    use super::*;
+
+    #[test]
+    fn has_the_hosts_time_and_a_nonce_of_its_own() {
+        let pki = Pki::new();
+        let mut configuration = configuration();
+        configuration["signature"] = json!({
+            "http_message_signature": { "lifetime_seconds": 30 },
+            "keys": [{ "kid": "1", "alg": "ed25519", "key": { "env": "KEY" } }],
+        });
+        let environment = [("KEY".to_owned(), pki.signing_key().to_pkcs8_pem())];
+        let envoy = Envoy::start(configuration.to_string().as_bytes(), &environment);
+        let mut envoy = envoy.unwrap_or_else(|log| panic!("{log:#?}"));
+        let mut nonces = Vec::new();
+        for _ in 0..3 {
+            let exchange =
+                envoy.exchange(&presenting("payments"), &token_request(["client_id=payments"]));
+            assert_allowed(&exchange, "payments");
+            let input = upstream(&exchange).joined("signature-input").expect("it is signed");
+            assert!(input.contains(";created=1893456000;expires=1893456030;"), "{input}");
+            let nonce = input.split(";nonce=\"").nth(1).and_then(|rest| rest.split('"').next());
+            nonces.push(nonce.expect("there is a nonce").to_owned());
+        }
+        assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2], "{nonces:?}");
+    }
+}
+
+/// A xorshift generator: random enough, and the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let length = self.below(300);
+        (0..length).map(|_| self.below(256) as u8).collect()
+    }
+}

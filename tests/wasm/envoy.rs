@@ -1,0 +1,309 @@
+//! Envoy as the filter sees it (`allow_on_headers_stop_iteration: true`): it loads the plugin, offers it requests part by
+//! part, holds back what the filter pauses and sends on what it lets go.
+//!
+//! The order of calls and the meaning of each answer follow proxy-wasm-cpp-host and Envoy's HTTP filter manager. A trap
+//! of the VM, a request that hangs, and a refusal of a request whose beginning has already gone on end the test.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
+
+use demo_pki::Identity;
+use sha2::{Digest, Sha256};
+use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
+
+use super::{
+    host::{self, Host, LogLine, Metric, Status},
+    stream::{Forwarded, HeaderMap, LocalResponse, Property, Stream},
+};
+
+const ROOT_CONTEXT: u32 = 1;
+
+/// The compiled filter.
+fn module() -> &'static Module {
+    static MODULE: OnceLock<Module> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("build/certbound.wasm");
+        let path = std::env::var_os("CERTBOUND_WASM").map_or(default, PathBuf::from);
+        let wasm = std::fs::read(&path);
+        let wasm =
+            wasm.unwrap_or_else(|error| panic!("{}: {error}; run `make wasm`", path.display()));
+        Module::new(&Engine::default(), wasm).expect("the filter is valid WebAssembly")
+    })
+}
+
+/// The TLS connection that a request comes on, as the filter can ask for it.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) properties: BTreeMap<String, Property>,
+}
+
+impl Connection {
+    /// The client presented no certificate.
+    pub(crate) fn without_certificate() -> Self {
+        let connection = Self { properties: BTreeMap::new() };
+        connection
+            .with("source.address", "192.0.2.1:50000")
+            .with("connection.mtls", [0])
+            .with("connection.peer_certificate_valid", [0])
+    }
+
+    /// The client presented this certificate; `is_valid` is Envoy's verdict on it.
+    pub(crate) fn with_certificate(identity: &Identity, is_valid: bool) -> Self {
+        let digest = Sha256::digest(&identity.certificate_der);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::without_certificate()
+            .with("connection.mtls", [1])
+            .with("connection.peer_certificate", identity.certificate_pem())
+            .with("connection.peer_certificate_valid", [u8::from(is_valid)])
+            .with("connection.sha256_peer_certificate_digest", digest)
+            .with("connection.subject_peer_certificate", identity.subject())
+    }
+
+    /// The same, with this value of a property.
+    pub(crate) fn with(mut self, property: &str, value: impl AsRef<[u8]>) -> Self {
+        let value = Property::Value(value.as_ref().to_vec());
+        self.properties.insert(property.to_owned(), value);
+        self
+    }
+
+    /// The same, without the property: an older Envoy.
+    pub(crate) fn without(mut self, property: &str) -> Self {
+        self.properties.remove(property);
+        self
+    }
+
+    /// The same, with an error for who asks for the property.
+    pub(crate) fn failing(mut self, property: &str, status: Status) -> Self {
+        self.properties.insert(property.to_owned(), Property::Unavailable(status));
+        self
+    }
+}
+
+/// A part of a request, as it arrives.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Headers(HeaderMap),
+    Body(Vec<u8>),
+    Trailers(HeaderMap),
+}
+
+/// A request, in the order in which its parts arrive.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// The filter's own response, if it refused the request.
+    pub(crate) response: Option<LocalResponse>,
+    /// What reached the server otherwise.
+    pub(crate) forwarded: Option<Forwarded>,
+    pub(crate) filter_state: BTreeMap<String, String>,
+    pub(crate) most_held: usize,
+    /// What was logged meanwhile.
+    pub(crate) log: Vec<LogLine>,
+}
+
+impl Exchange {
+    pub(crate) fn state(&self, key: &str) -> Option<&str> {
+        self.filter_state.get(key).map(String::as_str)
+    }
+}
+
+/// An Envoy worker that runs the filter.
+pub(crate) struct Envoy {
+    store: Store<Host>,
+    instance: Instance,
+    next_context: u32,
+}
+
+impl Envoy {
+    /// Loads the plugin. Where Envoy would refuse to start, the error is what had been logged by then.
+    pub(crate) fn start(
+        configuration: &[u8],
+        environment: &[(String, String)],
+    ) -> Result<Self, Vec<LogLine>> {
+        let mut store = Store::new(module().engine(), Host::new(environment));
+        let mut linker = Linker::new(module().engine());
+        host::link(&mut linker, module()).expect("no function is defined twice");
+        let instance = linker.instantiate_and_start(&mut store, module());
+        let instance =
+            instance.unwrap_or_else(|error| panic!("the filter cannot be loaded: {error}"));
+        let mut envoy = Self { store, instance, next_context: ROOT_CONTEXT + 1 };
+
+        envoy.call::<_, ()>("_initialize", ());
+        envoy.call::<_, ()>("proxy_on_context_create", (ROOT_CONTEXT, 0_u32));
+        let is_started = envoy.call::<_, u32>("proxy_on_vm_start", (ROOT_CONTEXT, 0_u32));
+        envoy.host().configuration = Some(configuration.to_vec());
+        let size = configuration.len() as u32;
+        let is_configured = envoy.call::<_, u32>("proxy_on_configure", (ROOT_CONTEXT, size));
+        envoy.host().configuration = None;
+        if is_started != 0 && is_configured != 0 {
+            Ok(envoy)
+        } else {
+            Err(envoy.host().log.clone())
+        }
+    }
+
+    /// Sends a request through the filter, all of it before the next one.
+    pub(crate) fn exchange(&mut self, connection: &Connection, request: &Request) -> Exchange {
+        let log_start = self.log().len();
+        let stream = self.open(connection);
+        for (index, part) in request.parts.iter().enumerate() {
+            self.deliver(stream, part.clone(), index + 1 == request.parts.len());
+        }
+        let mut exchange = self.close(stream);
+        exchange.log = self.log()[log_start..].to_vec();
+        exchange
+    }
+
+    /// Begins a stream.
+    pub(crate) fn open(&mut self, connection: &Connection) -> u32 {
+        let context = self.next_context;
+        self.next_context += 1;
+        let stream = Stream { properties: connection.properties.clone(), ..Stream::default() };
+        self.host().streams.insert(context, stream);
+        self.call_for::<_, ()>(context, "proxy_on_context_create", (context, ROOT_CONTEXT));
+        context
+    }
+
+    /// Delivers the next part of a stream's request.
+    pub(crate) fn deliver(&mut self, context: u32, part: Part, is_last: bool) {
+        let stream = self.stream(context);
+        if stream.local_response.is_some() {
+            return;
+        }
+        let end_of_stream = u32::from(is_last);
+        let action = match part {
+            Part::Headers(headers) => {
+                let count = headers.iter().count() as u32;
+                stream.request_headers = Some(headers);
+                self.call_for(context, "proxy_on_request_headers", (context, count, end_of_stream))
+            }
+            Part::Body(bytes) => {
+                let body = stream.request_body.get_or_insert_default();
+                body.extend(bytes);
+                let size = body.len() as u32;
+                self.call_for(context, "proxy_on_request_body", (context, size, end_of_stream))
+            }
+            Part::Trailers(trailers) => {
+                let count = trailers.iter().count() as u32;
+                stream.request_trailers = Some(trailers);
+                self.call_for(context, "proxy_on_request_trailers", (context, count))
+            }
+        };
+        let goes_on = self.is_continue(action);
+        let stream = self.stream(context);
+        if stream.local_response.is_some() {
+            let forwarded = &stream.forwarded;
+            assert!(
+                forwarded.is_none(),
+                "LEAK: {forwarded:?} reached the server, then the request was refused"
+            );
+            self.respond(context);
+        } else if goes_on || stream.is_resumed {
+            stream.is_resumed = false;
+            stream.forward(is_last);
+        } else {
+            let held = stream.request_body.as_ref().map_or(0, Vec::len);
+            stream.most_held = stream.most_held.max(held);
+        }
+    }
+
+    /// Ends a stream, of which every part was delivered.
+    pub(crate) fn close(&mut self, context: u32) -> Exchange {
+        let stream = self.stream(context);
+        match (&stream.local_response, &stream.forwarded) {
+            (Some(_), _) => {}
+            (None, Some(forwarded)) if forwarded.is_complete => {
+                // The access log still sees the headers.
+                stream.request_headers = Some(forwarded.headers.clone());
+                self.respond(context);
+            }
+            (None, partial) => {
+                panic!("the request hangs at the filter; the server got {partial:?}")
+            }
+        }
+        self.call_for::<_, ()>(context, "proxy_on_log", context);
+        let _is_done = self.call_for::<_, u32>(context, "proxy_on_done", context);
+        self.call_for::<_, ()>(context, "proxy_on_delete", context);
+        let stream = self.host().streams.remove(&context).expect("it was open");
+        Exchange {
+            response: stream.local_response,
+            forwarded: stream.forwarded,
+            filter_state: stream.filter_state,
+            most_held: stream.most_held,
+            log: Vec::new(),
+        }
+    }
+
+    /// Everything that was logged since the start.
+    pub(crate) fn log(&mut self) -> &[LogLine] {
+        &self.host().log
+    }
+
+    /// The counters' values by name.
+    pub(crate) fn counters(&mut self) -> BTreeMap<String, u64> {
+        let metrics = self.host().metrics.iter();
+        let counters = metrics.filter(|metric| metric.kind == Metric::COUNTER);
+        counters.map(|counter| (counter.name.clone(), counter.value)).collect()
+    }
+
+    /// Shows the filter the response, its own or the server's. Holding it back is not emulated.
+    fn respond(&mut self, context: u32) {
+        let stream = self.stream(context);
+        let (headers, body) = match &stream.local_response {
+            Some(response) => {
+                let mut headers = response.headers.clone();
+                headers.set(b":status", response.status.to_string().as_bytes());
+                (headers, response.body.clone().into_bytes())
+            }
+            None => ([(b":status".to_vec(), b"200".to_vec())].into_iter().collect(), Vec::new()),
+        };
+        let (count, size) = (headers.iter().count() as u32, body.len() as u32);
+        stream.response_headers = Some(headers);
+        let end_of_stream = u32::from(body.is_empty());
+        let action =
+            self.call_for(context, "proxy_on_response_headers", (context, count, end_of_stream));
+        assert!(self.is_continue(action), "the filter holds a response back");
+        if size > 0 {
+            self.stream(context).response_body = Some(body);
+            let action = self.call_for(context, "proxy_on_response_body", (context, size, 1_u32));
+            assert!(self.is_continue(action), "the filter holds a response's body back");
+        }
+    }
+
+    fn is_continue(&self, action: u32) -> bool {
+        match action {
+            0 => true,
+            1 => false,
+            other => panic!("{other} is no proxy-wasm action"),
+        }
+    }
+
+    fn host(&mut self) -> &mut Host {
+        self.store.data_mut()
+    }
+
+    fn stream(&mut self, context: u32) -> &mut Stream {
+        self.host().streams.get_mut(&context).expect("the stream is open")
+    }
+
+    fn call_for<P: WasmParams, R: WasmResults>(
+        &mut self,
+        context: u32,
+        function: &str,
+        parameters: P,
+    ) -> R {
+        self.host().context = context;
+        self.call(function, parameters)
+    }
+
+    fn call<P: WasmParams, R: WasmResults>(&mut self, function: &str, parameters: P) -> R {
+        let typed = self.instance.get_typed_func::<P, R>(&self.store, function);
+        let typed = typed.unwrap_or_else(|error| panic!("{function}: {error}"));
+        let result = typed.call(&mut self.store, parameters);
+        result.unwrap_or_else(|error| panic!("TRAP in {function}: {error}\n{:#?}", self.host().log))
+    }
+}
