@@ -1,0 +1,79 @@
+// Starts the authorization server and Envoy with envoy.yaml as it stands, and stops them when this process ends.
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Agent, fetch } from 'undici';
+
+export const ORIGIN = 'https://localhost:8443';
+const LOGS = 'build/log';
+const START_SECONDS = 60;
+const ENVOY_PARAMETERS = [
+  ...['-c', 'envoy.yaml', '--disable-hot-restart', '--concurrency', '2', '--file-flush-interval-msec', '50'],
+  ...['--log-level', 'warning', '--component-log-level', 'wasm:info'],
+];
+
+export class CannotStart extends Error {}
+
+export async function startDeployment() {
+  mkdirSync(LOGS, { recursive: true });
+
+  const server = start('server', process.execPath, ['demo/server.mjs'], { output: 'server.log', errors: 'server.log' });
+  const envoy = start('Envoy', 'build/venv/bin/envoy', ENVOY_PARAMETERS, {
+    output: 'access.jsonl',
+    errors: 'envoy.log',
+    environment: { CERTBOUND_SIGNING_KEY: readFileSync('build/pki/signing.key', 'utf8') },
+  });
+  const processes = [server, envoy];
+  process.on('exit', () => processes.forEach(({ child }) => child.kill('SIGKILL')));
+  await ready(processes);
+  for (const { name, child, log } of processes) {
+    child.on('exit', () => {
+      console.error(`${name} ended; see ${log}`);
+      process.exit(1);
+    });
+  }
+}
+
+/** What Envoy's access log holds by now. */
+export function accessLog() {
+  return jsonLines(`${LOGS}/access.jsonl`);
+}
+
+/** What the authorization server has received by now. */
+export function serverLog() {
+  return jsonLines(`${LOGS}/server.jsonl`);
+}
+
+function jsonLines(path) {
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1); // the last one may be half written
+  return lines.map((line) => JSON.parse(line));
+}
+
+function start(name, command, parameters, { output, errors, environment }) {
+  const log = `${LOGS}/${errors}`;
+  const stdout = openSync(`${LOGS}/${output}`, 'w');
+  const stderr = errors === output ? stdout : openSync(log, 'w');
+  const child = spawn(command, parameters, { stdio: ['ignore', stdout, stderr], env: { ...process.env, ...environment } });
+  child.on('error', (error) => console.error(`${name}: ${error.message}`));
+  return { name, child, log };
+}
+
+/** Both are ready when the server's metadata can be had through Envoy. */
+async function ready(processes) {
+  const dispatcher = new Agent({ connect: { ca: readFileSync('build/pki/infra-ca.pem') } });
+  const deadline = Date.now() + START_SECONDS * 1000;
+  while (Date.now() < deadline) {
+    for (const { name, child, log } of processes) {
+      const hasEnded = child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+      if (hasEnded) throw new CannotStart(`${name} ended; the end of ${log}:\n${readFileSync(log, 'utf8').slice(-2000)}`);
+    }
+    const isUp = await fetch(`${ORIGIN}/.well-known/openid-configuration`, { dispatcher, signal: AbortSignal.timeout(2000) }).then(
+      (response) => response.ok,
+      () => false,
+    );
+    if (isUp) return dispatcher.close();
+    await pause(100);
+  }
+  throw new CannotStart(`nothing answers on ${ORIGIN} after ${START_SECONDS} seconds; see ${LOGS}/`);
+}

@@ -1,0 +1,176 @@
+// The story of mutual-TLS client authentication: who gets a token, who does not, and what the authorization server saw.
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import * as openid from 'openid-client';
+import { Agent, fetch } from 'undici';
+import { PORTAL_SECRET } from './clients.mjs';
+import { accessLog, ORIGIN, serverLog } from './deployment.mjs';
+import { chapter, check, curl, say, shortened } from './narrator.mjs';
+
+const CA = ['--cacert', 'build/pki/infra-ca.pem'];
+const pki = JSON.parse(readFileSync('build/pki/pki.json'));
+
+export async function tellStory() {
+  console.log('OAuth clients authenticate with certificates (RFC 8705):');
+  console.log('client ─mTLS─▶ Envoy with certbound ─mTLS─▶ authorization server');
+
+  chapter('A client with a certificate from a trusted CA (tls_client_auth)');
+  await getsBoundToken('payments', 'payments');
+
+  chapter('What the authorization server received for it');
+  showReceived(serverLog().find(({ path, status }) => path === '/token' && status === 200));
+
+  chapter('The client renews its certificate: same name, new key, nothing to register');
+  await getsBoundToken('payments', 'payments-rotated');
+
+  chapter('A client with a certificate of its own making, registered by its thumbprint (self_signed_tls_client_auth)');
+  await getsBoundToken('partner-app', 'partner-app');
+
+  chapter('A client with a secret needs no certificate on the same listener');
+  const portal = await curl([...CA, '-u', `portal:${PORTAL_SECRET}`], ['-d', 'grant_type=client_credentials', `${ORIGIN}/token`]);
+  check('portal gets a token', portal.status === 200 && portal.body.access_token !== undefined);
+
+  chapter("Impostors: everyone's answer is the same, and only the access log knows the reason");
+  const line = await isRefused('payments', { certificate: 'batch', reason: 'subject_mismatch', because: "another client's certificate" });
+  await isRefused('payments', { certificate: 'payments-expired', reason: 'certificate_expired', because: 'an expired certificate' });
+  await isRefused('payments', { certificate: 'payments-rogue', reason: 'certificate_untrusted', because: 'a certificate by another CA' });
+  await isRefused('partner-app', {
+    certificate: 'partner-next',
+    reason: 'certificate_not_registered',
+    because: 'a self-signed certificate of the same name',
+  });
+  await isRefused('payments', {
+    header: `Client-Cert: :${pki.payments.x5c}:`,
+    reason: 'certificate_missing',
+    because: "payments' real certificate in a forged header",
+  });
+  await isRefused('payments', { reason: 'certificate_missing', because: 'no certificate' });
+  say('the access log on the first of them:');
+  say(JSON.stringify(line));
+  check('no refused request reached the authorization server', serverLog().every(({ status }) => status === 200));
+
+  chapter('Going around Envoy, straight to the authorization server');
+  for (const certificate of [undefined, 'payments']) {
+    const parameters = [...form({ client_id: 'payments' }), 'https://localhost:9443/token'];
+    const { exitCode } = await curl([...CA, ...clientCertificate(certificate)], parameters);
+    // 35: refused in the handshake; 52, 55, 56: closed after it without an answer, as TLS 1.3 does
+    const isClosed = [35, 52, 55, 56].includes(exitCode);
+    check(`the server refuses the connection with ${certificate ? `${certificate}' certificate` : 'no certificate'}`, isClosed);
+  }
+
+  chapter('An unchanged OAuth library as the client: npm openid-client');
+  await usesLibrary();
+}
+
+async function getsBoundToken(clientId, certificate) {
+  const credentials = [...CA, ...clientCertificate(certificate)];
+  const token = await curl(credentials, [...form({ grant_type: 'client_credentials', client_id: clientId }), `${ORIGIN}/token`]);
+  check(`${clientId} gets a token`, token.status === 200 && token.body.access_token !== undefined);
+
+  const question = form({ client_id: clientId, token: token.body.access_token ?? '' });
+  const introspection = await curl(credentials, [...question, `${ORIGIN}/token/introspection`]);
+  check(
+    `it is bound to the certificate: cnf.x5t#S256 is the thumbprint of ${certificate}.pem`,
+    introspection.body.active === true && introspection.body.cnf?.['x5t#S256'] === pki[certificate]['x5t#S256'],
+  );
+}
+
+async function isRefused(clientId, { certificate, header, reason, because }) {
+  const before = denials().length;
+  const { status, body } = await curl(
+    [...CA, ...clientCertificate(certificate), ...(header ? ['-H', header] : [])],
+    [...form({ grant_type: 'client_credentials', client_id: clientId }), `${ORIGIN}/token`],
+  );
+  const line = await denialAfter(before);
+  check(
+    `${clientId} with ${because}: invalid_client; in the log: ${line?.reason}`,
+    status === 401 && body.error === 'invalid_client' && line?.reason === reason,
+  );
+  return line;
+}
+
+function denials() {
+  return accessLog().filter(({ outcome }) => outcome === 'denied');
+}
+
+/** The access log's next line about a denial; Envoy writes with a delay. */
+async function denialAfter(count) {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const line = denials()[count];
+    if (line) return line;
+    await pause(50);
+  }
+  return undefined;
+}
+
+function showReceived(request) {
+  const headers = request?.headers ?? [];
+  say(`${request?.method} ${request?.path}`);
+  headers.forEach(([name, value]) => say(`${name}: ${shortened(value)}`));
+  say(`\n${request?.body}`);
+  const isPresent = (name) => headers.some(([present]) => present.toLowerCase() === name);
+  check('the certificate came with a signature', ['client-cert', 'signature-input', 'signature', 'content-digest'].every(isPresent));
+  check(`signature ${request?.signature}`, request?.signature === 'verified by http-message-signatures');
+}
+
+async function usesLibrary() {
+  const dispatcher = new Agent({ connect: { ca: pki['infra-ca'].chain, cert: pki.payments.chain, key: pki.payments.key } });
+  const customFetch = (url, options) => fetch(url, { ...options, dispatcher });
+  const server = await openid.discovery(new URL(ORIGIN), 'payments', {}, openid.TlsClientAuth(), { [openid.customFetch]: customFetch });
+
+  const tokens = await openid.clientCredentialsGrant(server);
+  say(`clientCredentialsGrant: ${JSON.stringify(tokens)}`);
+  check('it gets a token', tokens.access_token !== undefined);
+
+  const introspection = await openid.tokenIntrospection(server, tokens.access_token);
+  say(`tokenIntrospection: ${JSON.stringify(introspection)}`);
+  check('it is bound to the certificate', introspection.cnf?.['x5t#S256'] === pki.payments['x5t#S256']);
+
+  await openid.tokenRevocation(server, tokens.access_token);
+  const afterwards = await openid.tokenIntrospection(server, tokens.access_token);
+  say(`tokenRevocation, tokenIntrospection: ${JSON.stringify(afterwards)}`);
+  check('it can be revoked', afterwards.active === false);
+
+  const authorizationUrl = await openid.buildAuthorizationUrlWithPAR(server, {
+    redirect_uri: 'https://payments.example.com/callback',
+    scope: 'openid',
+    code_challenge: await openid.calculatePKCECodeChallenge(openid.randomPKCECodeVerifier()),
+    code_challenge_method: 'S256',
+  });
+  say(`buildAuthorizationUrlWithPAR: ${authorizationUrl.href}`);
+  check('a pushed authorization request is accepted', authorizationUrl.searchParams.has('request_uri'));
+  await dispatcher.close();
+}
+
+function clientCertificate(name) {
+  return name ? ['--cert', `build/pki/${name}.pem`, '--key', `build/pki/${name}.key`] : [];
+}
+
+function form(fields) {
+  return Object.entries(fields).flatMap(([name, value]) => ['-d', `${name}=${value}`]);
+}
+
+export function printCommands() {
+  const as = (name) => [...CA, ...clientCertificate(name)].join(' ');
+  console.log(`Serving on ${ORIGIN}; Ctrl-C ends it. Try, from the repository's root:
+
+A token for a client with a certificate from a trusted CA:
+  curl ${as('payments')} -d grant_type=client_credentials -d client_id=payments ${ORIGIN}/token
+
+The same for a self-signed client; then with a certificate that is not registered:
+  curl ${as('partner-app')} -d grant_type=client_credentials -d client_id=partner-app ${ORIGIN}/token
+  curl ${as('partner-next')} -d grant_type=client_credentials -d client_id=partner-app ${ORIGIN}/token
+
+What a token is bound to (cnf):
+  curl ${as('payments')} -d client_id=payments -d token=TOKEN ${ORIGIN}/token/introspection
+
+A client with a secret and no certificate:
+  curl ${as()} -u portal:${PORTAL_SECRET} -d grant_type=client_credentials ${ORIGIN}/token
+
+What certbound decided, what the server received, and how often:
+  tail -f build/log/access.jsonl
+  tail -f build/log/server.jsonl
+  curl -s '127.0.0.1:9901/stats?filter=certbound'
+`);
+}
