@@ -1,0 +1,83 @@
+# certbound: `make help` lists the targets. CI runs `make lint test`.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+WASM := build/certbound.wasm
+ENVOY := build/venv/bin/envoy
+PKI := build/pki/pki.json
+DEMO_MODULES := demo/node_modules/.package-lock.json
+TEST_MODULES := tests/envoy/node_modules/.package-lock.json
+RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs')
+PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## Build everything, then show clients authenticating through Envoy
+	node demo/demo.mjs
+
+.PHONY: run
+run: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## The same, left serving, with commands to try
+	node demo/demo.mjs --serve
+
+.PHONY: wasm
+wasm: $(WASM) ## Build the filter: build/certbound.wasm
+
+.PHONY: test
+test: test-rust test-envoy ## Run every test
+
+.PHONY: test-rust
+test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in the compiled filter
+	cargo test --locked --workspace
+
+.PHONY: test-envoy
+test-envoy: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
+	node --test tests/envoy/
+
+.PHONY: lint
+lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targets, documentation, envoy.yaml
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" $(ENVOY) --mode validate --log-level warn -c envoy.yaml
+
+.PHONY: deny
+deny: ## Check licences and sources of dependencies (needs cargo-deny)
+	cargo deny --locked check bans licenses sources
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	rm -rf build target demo/node_modules tests/envoy/node_modules
+
+# The toolchain of rust-toolchain.toml, also where rustup does not install by itself.
+.PHONY: .toolchain
+.toolchain:
+	@rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+$(WASM): $(RUST_SOURCES) | .toolchain
+	@# --lib: nothing else may write certbound.wasm.
+	cargo build --locked --release --lib --target wasm32-wasip1
+	@mkdir -p $(@D)
+	cp target/wasm32-wasip1/release/certbound.wasm $@
+	@printf '%s: %d bytes\n' $@ "$$(wc -c < $@)"
+
+$(ENVOY): demo/requirements.txt
+	python3 -m venv build/venv
+	build/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
+	cargo run --locked --quiet -p demo-pki -- $(@D)
+
+$(DEMO_MODULES): demo/package-lock.json
+	npm ci --prefix demo --no-fund --no-audit
+
+$(TEST_MODULES): tests/envoy/package-lock.json
+	npm ci --prefix tests/envoy --no-fund --no-audit
