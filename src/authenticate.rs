@@ -13,12 +13,13 @@ use crate::{
     config::{Config, Enforcement, UnregisteredClients},
     endpoint::split_target,
     form::{Form, ParameterValue},
-    http_signature::{SignedRequest, SigningKey},
+    http_signature::{HttpMessageSignature, SignedRequest, SigningKey},
     jwt::ClientAssertion,
     pem,
     rejection::{Reason, Rejection},
     request::{Connection, Headers, Request},
     sanitise::HeaderChange,
+    thumbprint::Thumbprint,
 };
 
 /// What becomes of a request, and what was learned on the way.
@@ -112,10 +113,14 @@ fn judge(
     request: &Request,
     verdict: &mut Verdict,
 ) -> Result<Forwarding, Rejection> {
+    let target = request.headers.target();
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Rejection::new(Reason::BodyUnreadable, "the request target is not ASCII"));
+    }
     require_form(&request.headers)?;
     let form = Form::parse(&request.body)
         .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
-    let (_, query) = split_target(request.headers.target());
+    let (_, query) = split_target(&target);
     let query = Form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| {
         Rejection::new(Reason::BodyUnreadable, format!("in the query: {error}"))
     })?;
@@ -126,6 +131,12 @@ fn judge(
     let Some(client) = config.clients.get(client_id.as_str()) else {
         if let Some(unreadable) = identification.unreadable {
             return Err(unreadable);
+        }
+        if config.is_lookalike_of_registered(client_id) {
+            return Err(Rejection::new(
+                Reason::ClientNotRegistered,
+                "client_id is a registered one in other letter case or spacing, which some servers take for it",
+            ));
         }
         return judge_unregistered(config, request, &mut verdict.certificate);
     };
@@ -201,6 +212,9 @@ struct Identification {
     unreadable: Option<Rejection>,
 }
 
+/// Beyond this a `client_id` only fills logs.
+const CLIENT_ID_MAXIMUM_BYTES: usize = 1024;
+
 fn identify(form: &Form, headers: &Headers) -> Result<Identification, Rejection> {
     let parameter = |name| {
         form.values(name).find_map(|value| match value {
@@ -241,12 +255,25 @@ fn identify(form: &Form, headers: &Headers) -> Result<Identification, Rejection>
         }
     }
 
+    if headers.values("oauth-client-attestation").next().is_some() {
+        other_credential = Some("OAuth-Client-Attestation");
+    }
+
     let mut candidates = candidates.into_iter();
     let first = candidates.next();
     if candidates.any(|candidate| Some(&candidate) != first.as_ref()) {
         return Err(Rejection::new(
             Reason::ClientIdConflict,
             "client_id, Authorization and client_assertion name different clients",
+        ));
+    }
+    if let Some(client_id) = &first
+        && (client_id.len() > CLIENT_ID_MAXIMUM_BYTES
+            || !client_id.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+    {
+        return Err(unreadable_credential(
+            "client_id is longer than 1024 bytes or not visible ASCII (RFC 6749 appendix A.1)"
+                .into(),
         ));
     }
     match (first.filter(|client_id| !client_id.is_empty()), unreadable) {
@@ -348,9 +375,8 @@ fn presented_certificate(connection: &Connection) -> Result<Option<Certificate>,
     let unreadable = |error: String| Rejection::new(Reason::CertificateUnreadable, error);
     let der = pem::peer_certificate(pem).map_err(|error| unreadable(error.to_string()))?;
     let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
-    let reported = digest
-        .and_then(|digest| str::from_utf8(digest).ok())
-        .and_then(crate::thumbprint::Thumbprint::from_hex);
+    let reported =
+        digest.and_then(|digest| str::from_utf8(digest).ok()).and_then(Thumbprint::from_hex);
     if reported != Some(certificate.thumbprint()) {
         return Err(Rejection::new(
             Reason::DigestMismatch,
@@ -438,7 +464,7 @@ fn header_changes(
 
 fn sign(
     config: &Config,
-    signature: &crate::http_signature::HttpMessageSignature,
+    signature: &HttpMessageSignature,
     key: &SigningKey,
     request: &Request,
     fields: &[(String, Vec<u8>)],
@@ -449,20 +475,22 @@ fn sign(
         return Err(Rejection::new(Reason::HostError, "the host gave no random bytes"));
     }
     let signed = SignedRequest {
-        method: request.headers.method(),
-        authority: request.headers.authority(),
-        target: request.headers.target(),
+        method: &request.headers.method(),
+        authority: &request.headers.authority(),
+        target: &request.headers.target(),
         fields,
     };
     let (input, value) = signature
         .sign(key, &signed, request.now, &BASE64_URL_SAFE_NO_PAD.encode(nonce))
         .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
-    let beside_others = |field: &str, ours: String| {
-        let value = match config.sanitiser.signatures_of_others(field, &request.headers) {
-            Some(others) => format!("{others}, {ours}"),
-            None => ours,
-        };
-        (field.to_owned(), value.into_bytes())
+    let [input_of_others, signature_of_others] =
+        config.sanitiser.signatures_of_others(&request.headers);
+    let beside = |others: Option<String>, ours: String| match others {
+        Some(others) => format!("{others}, {ours}").into_bytes(),
+        None => ours.into_bytes(),
     };
-    Ok([beside_others("signature-input", input), beside_others("signature", value)])
+    Ok([
+        ("signature-input".to_owned(), beside(input_of_others, input)),
+        ("signature".to_owned(), beside(signature_of_others, value)),
+    ])
 }

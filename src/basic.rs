@@ -10,10 +10,23 @@ use crate::form;
 /// the field value is of another scheme.
 ///
 /// # Errors
-/// When the scheme is Basic and the rest is not base64 of UTF-8 text with a colon, or the parts are not form-encoded.
+/// When the scheme is Basic and the rest is not base64 of UTF-8 text with a colon, when the parts are not form-encoded as
+/// any encoder would, or when the field may be read as Basic although it is not plainly so.
 pub fn client_id(authorization: &[u8]) -> Option<Result<String, InvalidBasic>> {
-    let credentials = credentials_of_scheme(authorization, "basic")?;
-    Some(decode(credentials).ok_or(InvalidBasic))
+    let scheme = scheme(authorization);
+    let rest = authorization.get(scheme.len()..).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(b"basic") {
+        return Some(decode(rest.trim_ascii()).ok_or(InvalidBasic));
+    }
+    // Servers that split at any white space, or take a joined field apart, would find Basic here.
+    let is_token = |byte: &u8| byte.is_ascii_graphic() && *byte != b',';
+    let names_basic = |part: &[u8]| {
+        part.trim_ascii().get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"basic"))
+    };
+    if !scheme.iter().all(is_token) || rest.split(|byte| *byte == b',').skip(1).any(names_basic) {
+        return Some(Err(InvalidBasic));
+    }
+    None
 }
 
 /// The authentication scheme of an `Authorization` field value.
@@ -21,19 +34,23 @@ pub fn scheme(authorization: &[u8]) -> &[u8] {
     authorization.split(|byte| *byte == b' ').next().unwrap_or(authorization)
 }
 
-fn credentials_of_scheme<'a>(authorization: &'a [u8], scheme_name: &str) -> Option<&'a [u8]> {
-    let scheme = scheme(authorization);
-    if !scheme.eq_ignore_ascii_case(scheme_name.as_bytes()) {
-        return None;
-    }
-    Some(authorization.get(scheme.len()..)?.trim_ascii())
-}
-
 fn decode(credentials: &[u8]) -> Option<String> {
     let decoded = String::from_utf8(BASE64_STANDARD.decode(credentials).ok()?).ok()?;
     let (client_id, secret) = decoded.split_once(':')?;
+    if has_needless_escape(client_id) {
+        return None;
+    }
     form::decode(secret).ok()?;
     form::decode(client_id).ok()
+}
+
+/// Whether a letter or digit is escaped. No encoder does that, and servers that do not form-decode would read another
+/// client.
+fn has_needless_escape(text: &str) -> bool {
+    text.split('%').skip(1).any(|after| {
+        let octet = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        octet.is_some_and(|octet| octet.is_ascii_alphanumeric())
+    })
 }
 
 /// Credentials of the Basic scheme that cannot be read.
@@ -69,6 +86,21 @@ mod tests {
         assert_eq!(client_id(b"Bearer czZCaGRSa3F0Mzo3"), None);
         assert_eq!(client_id(b""), None);
         assert_eq!(client_id(b"Basically YTpi"), None);
+    }
+
+    #[test]
+    fn what_may_be_read_as_basic_is_not_ignored() {
+        for field in [
+            &b"Basic\tcG9ydGFsOng="[..],
+            b"Bearer x, Basic cG9ydGFsOng=",
+            b"Bearer x,basic\tcG9ydGFsOng=",
+            b"Bas\xffic cG9ydGFsOng=",
+        ] {
+            assert_eq!(client_id(field), Some(Err(InvalidBasic)));
+        }
+        let escaped = format!("Basic {}", BASE64_STANDARD.encode("port%61l:x"));
+        assert_eq!(client_id(escaped.as_bytes()), Some(Err(InvalidBasic)));
+        assert_eq!(client_id(b"Digest username=\"a\", realm=\"b\""), None);
     }
 
     #[test]

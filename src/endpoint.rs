@@ -7,7 +7,7 @@ use std::borrow::Cow;
 pub struct Endpoint {
     /// Which paths.
     pub path: PathMatch,
-    /// Request methods, exactly as on the wire.
+    /// Request methods in upper case.
     pub methods: Vec<String>,
 }
 
@@ -23,7 +23,8 @@ pub enum PathMatch {
 impl Endpoint {
     /// Whether a request is for this endpoint. `path` is normalised and without query.
     pub fn matches(&self, method: &str, path: &str) -> bool {
-        self.methods.iter().any(|allowed| allowed == method)
+        // Methods have case (RFC 9110 §9.1), but some servers fold it, and HTTP/2 lets any through.
+        self.methods.iter().any(|allowed| allowed.eq_ignore_ascii_case(method))
             && match &self.path {
                 PathMatch::Exact(exact) => path == exact,
                 PathMatch::Prefix(prefix) => path.starts_with(prefix.as_str()),

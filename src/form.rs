@@ -15,31 +15,42 @@ impl Form {
     /// Parses the serialisation.
     ///
     /// # Errors
-    /// On a percent sign without two hexadecimal digits, on bytes that are not UTF-8 before or after decoding, on
-    /// control characters that a value of OAuth cannot have, and on a raw `;`, which some parsers take for a separator.
+    /// On a percent sign without two hexadecimal digits, on bytes that are not UTF-8 before or after decoding, on U+0000,
+    /// on a name outside the ABNF of RFC 6749 §8.2 (which is also where brackets, white space and byte order marks are
+    /// found, that PHP and Rack read as parts of another name), on a raw `;`, which some parsers take for a separator,
+    /// and on more parameters than every server reads.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidForm> {
         let text = str::from_utf8(bytes).map_err(|_| InvalidForm::NotUtf8)?;
         if text.contains(';') {
             return Err(InvalidForm::Semicolon);
         }
-        text.split('&')
+        let parameters = text
+            .split('&')
             .filter(|pair| !pair.is_empty())
+            .take(MAXIMUM_PARAMETERS.saturating_add(1))
             .map(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                Ok((decode(name)?, decode(value)?))
+                let name = decode(name)?;
+                if !is_parameter_name(&name) {
+                    return Err(InvalidForm::ParameterName);
+                }
+                Ok((name, decode(value)?))
             })
-            .collect::<Result<_, _>>()
-            .map(Self)
+            .collect::<Result<Vec<_>, _>>()?;
+        if parameters.len() > MAXIMUM_PARAMETERS {
+            return Err(InvalidForm::TooManyParameters);
+        }
+        Ok(Self(parameters))
     }
 
     /// Every value of a parameter. A name that a lenient server would take for the same parameter counts too: another
-    /// case (ASP.NET), `name[]`, `na.me` or white space around it (PHP).
+    /// case (ASP.NET), or `.` for `_` (PHP).
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ParameterValue<'a>> {
         self.0.iter().filter_map(move |(written, value)| {
             if written == name {
                 Some(ParameterValue::Exact(value))
             } else {
-                (lenient_name(written) == name).then_some(ParameterValue::Lookalike)
+                is_lookalike(written, name).then_some(ParameterValue::Lookalike)
             }
         })
     }
@@ -78,17 +89,19 @@ pub fn decode(text: &str) -> Result<String, InvalidForm> {
     Ok(decoded.into_owned())
 }
 
-/// The name under which the most lenient of known parsers would file a parameter.
-fn lenient_name(name: &str) -> String {
-    let skipped = |character: char| {
-        character.is_whitespace() || character.is_control() || character == '\u{FEFF}'
-    };
-    let name = name.split('[').next().unwrap_or(name).trim_matches(skipped);
-    name.chars()
-        .map(|character| {
-            if matches!(character, '.' | ' ' | '-') { '_' } else { character.to_ascii_lowercase() }
-        })
-        .collect()
+/// PHP (`max_input_vars`), Node (`querystring`) and ASP.NET read about a thousand parameters and drop the rest.
+const MAXIMUM_PARAMETERS: usize = 1000;
+
+/// RFC 6749 §8.2: `param-name = 1*name-char`.
+fn is_parameter_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// Whether the most lenient of known parsers would file both names under one.
+fn is_lookalike(written: &str, name: &str) -> bool {
+    let folded = |byte: u8| if b"-.".contains(&byte) { b'_' } else { byte.to_ascii_lowercase() };
+    written.bytes().map(folded).eq(name.bytes().map(folded))
 }
 
 /// Why bytes are not a form that every parser reads alike.
@@ -99,10 +112,14 @@ pub enum InvalidForm {
     Nul,
     /// Not UTF-8, plainly or after percent-decoding.
     NotUtf8,
+    /// A name with other characters than RFC 6749 §8.2 allows.
+    ParameterName,
     /// `%` without two hexadecimal digits.
     PercentEncoding,
     /// A raw `;`, which form serialisers encode and some parsers take for `&`.
     Semicolon,
+    /// More parameters than some servers read.
+    TooManyParameters,
 }
 
 impl fmt::Display for InvalidForm {
@@ -110,8 +127,10 @@ impl fmt::Display for InvalidForm {
         f.write_str(match self {
             Self::Nul => "a parameter holds U+0000",
             Self::NotUtf8 => "a parameter is not UTF-8",
+            Self::ParameterName => "a parameter name has characters that RFC 6749 does not allow",
             Self::PercentEncoding => "a percent sign lacks two hexadecimal digits",
             Self::Semicolon => "a raw `;`, which some parsers take for a separator",
+            Self::TooManyParameters => "there are more than 1000 parameters",
         })
     }
 }
@@ -147,21 +166,38 @@ mod tests {
 
     #[test]
     fn names_that_lenient_parsers_fold_are_lookalikes() {
+        for name in ["Client_Id", "CLIENT_ID", "client.id", "client-id"] {
+            assert_eq!(values(&format!("{name}=a"), "client_id"), [None], "{name}");
+        }
+        assert_eq!(values("client_id_hint=a&my_client_id=b&clientid=c", "client_id"), []);
+    }
+
+    #[test]
+    fn names_that_oauth_does_not_have_are_rejected() {
         for name in [
-            "Client_Id",
             "client_id[]",
             "client_id%5B0%5D",
-            "client.id",
+            "client[id",
+            "client_id]",
+            "[client_id]",
             "client+id",
             "+client_id",
             "client_id%20",
-            "client-id",
             "%EF%BB%BFclient_id",
             "%0Aclient_id",
+            "client%255Fid",
+            "",
         ] {
-            assert_eq!(values(&format!("{name}=a"), "client_id"), [None], "{name}");
+            let form = format!("client_id=a&{name}=b");
+            assert_eq!(Form::parse(form.as_bytes()), Err(InvalidForm::ParameterName), "{name}");
         }
-        assert_eq!(values("client_id_hint=a&my_client_id=b", "client_id"), []);
+    }
+
+    #[test]
+    fn a_thousand_parameters_are_read_and_no_more() {
+        assert!(Form::parse("a=1&".repeat(1000).as_bytes()).is_ok());
+        let form = "a=1&".repeat(1001);
+        assert_eq!(Form::parse(form.as_bytes()), Err(InvalidForm::TooManyParameters));
     }
 
     #[test]

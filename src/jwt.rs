@@ -1,9 +1,9 @@
 //! The claims of a client assertion (RFC 7523 §3), read to learn which client speaks. Its signature is for the server.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 /// The claims that name the client. RFC 7523 §3 requires both, with the same value.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -32,6 +32,15 @@ impl ClientAssertion {
         let payload = decode(payload)?;
         // A derived struct also reads arrays, which no JWT library does.
         if payload.trim_ascii_start().first() != Some(&b'{') {
+            return Err(InvalidJwt);
+        }
+        // Go matches names without case: `Sub` must not be another subject to it.
+        let members: BTreeMap<String, IgnoredAny> =
+            serde_json::from_slice(&payload).map_err(|_| InvalidJwt)?;
+        let is_ambiguous = |name: &String| {
+            ["iss", "sub"].iter().any(|claim| name != claim && name.eq_ignore_ascii_case(claim))
+        };
+        if members.keys().any(is_ambiguous) {
             return Err(InvalidJwt);
         }
         serde_json::from_slice(&payload).map_err(|_| InvalidJwt)
@@ -70,6 +79,7 @@ mod tests {
         for payload in [
             r#"{"sub":"a","sub":"b"}"#,
             r#"{"sub":"a","\u0073ub":"b"}"#,
+            r#"{"sub":"a","Sub":"b"}"#,
             r#"{"iss":"a"}"#,
             r#"{"sub":1}"#,
             r#"["a","b"]"#,
@@ -88,7 +98,7 @@ mod tests {
             "",
             ".",
             "..",
-            &good[..19],
+            good.rsplit_once('.').unwrap().0,
             &format!("{good}.AA.AA"),
             &format!("{good}="),
             &good.replace("e30", "e30="),

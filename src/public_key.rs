@@ -112,14 +112,25 @@ impl PublicKey {
                     .ok_or(InvalidJwk::Unknown)?;
                 Ok(Self::Okp { curve, x: sized("x", length)? })
             }
-            "RSA" => Ok(Self::Rsa {
-                n: without_leading_zeros(bytes("n")?),
-                e: without_leading_zeros(bytes("e")?),
-            }),
+            "RSA" => {
+                let n = without_leading_zeros(bytes("n")?);
+                let e = without_leading_zeros(bytes("e")?);
+                if n.len() < RSA_MINIMUM_BYTES {
+                    return Err(InvalidJwk::Weak);
+                }
+                if e.is_empty() {
+                    Err(InvalidJwk::Member { member: "e" })
+                } else {
+                    Ok(Self::Rsa { n, e })
+                }
+            }
             _ => Err(InvalidJwk::Unknown),
         }
     }
 }
+
+/// 2048 bits, the least that NIST SP 800-131A allows.
+const RSA_MINIMUM_BYTES: usize = 256;
 
 fn without_leading_zeros(bytes: Vec<u8>) -> Vec<u8> {
     bytes.into_iter().skip_while(|byte| *byte == 0).collect()
@@ -138,6 +149,8 @@ pub enum InvalidJwk {
     Private,
     /// The key type or curve is none of EC (P-256, P-384, P-521), RSA, OKP (Ed25519, Ed448).
     Unknown,
+    /// An RSA key of less than 2048 bits.
+    Weak,
 }
 
 impl fmt::Display for InvalidJwk {
@@ -152,6 +165,7 @@ impl fmt::Display for InvalidJwk {
             Self::Unknown => f.write_str(
                 "the JWK is of no type that certificates have: write `kty` EC (P-256, P-384, P-521), RSA or OKP (Ed25519, Ed448)",
             ),
+            Self::Weak => f.write_str("the RSA key is too short: register one of at least 2048 bits"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the filter was told of a request.
 
+use std::borrow::Cow;
+
 /// A request at one of the endpoints, whole.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -34,25 +36,32 @@ impl Headers {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
     }
 
-    /// The value of a field or pseudo-header field that is there once and is text.
+    /// The value of a field that is there once and is text.
     pub fn text<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         let mut values = self.values(name);
         let value = values.next()?;
         if values.next().is_some() { None } else { str::from_utf8(value).ok() }
     }
 
-    /// The request method; empty when the host reports none.
-    pub fn method(&self) -> &str {
-        self.text(":method").unwrap_or_default()
+    /// The request method.
+    pub fn method(&self) -> Cow<'_, str> {
+        self.pseudo_header(":method")
     }
 
-    /// Path and query; empty when the host reports none.
-    pub fn target(&self) -> &str {
-        self.text(":path").unwrap_or_default()
+    /// Path and query.
+    pub fn target(&self) -> Cow<'_, str> {
+        self.pseudo_header(":path")
     }
 
-    /// Host and port; empty when the host reports none.
-    pub fn authority(&self) -> &str {
-        self.text(":authority").unwrap_or_default()
+    /// Host and port.
+    pub fn authority(&self) -> Cow<'_, str> {
+        self.pseudo_header(":authority")
+    }
+
+    /// Bytes that are not UTF-8, which HTTP/2 lets through, become U+FFFD: they change no path into another, and the
+    /// decision refuses a target that has them.
+    fn pseudo_header(&self, name: &str) -> Cow<'_, str> {
+        let value = self.0.iter().find(|(field, _)| field == name);
+        value.map_or_else(Cow::default, |(_, value)| String::from_utf8_lossy(value))
     }
 }

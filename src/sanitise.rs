@@ -2,38 +2,40 @@
 
 use std::collections::HashSet;
 
-use sfv::{DictSerializer, Dictionary, Parser};
+use sfv::{DictSerializer, Dictionary, Key, ListEntry, Parser, StringRef};
 
-use crate::request::Headers;
+use crate::{http_signature::TAG, request::Headers};
 
 /// Fields in which some authorization server, framework or proxy expects a client certificate or what was found about
 /// it. Each also stands for every name that continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.
-const CERTIFICATE_FIELDS: [&str; 24] = [
+const CERTIFICATE_FIELDS: [&str; 22] = [
+    "-wscc",
     "cert-chain",
-    "client-cert",
-    "client-certificate",
+    "cf-cert",
+    "ssl-cert",
     "ssl-cert-chain",
     "ssl-client",
-    "tls-client-cert",
+    "ssl-verify",
     "x-amzn-mtls",
-    "x-arr-clientcert",
-    "x-certificate",
-    "x-client-cert",
-    "x-client-certificate",
+    "x-cert",
+    "x-client-dn",
     "x-client-ssl",
-    "x-clientcert",
-    "x-forwarded-client-cert",
+    "x-client-verify",
     "x-forwarded-ssl-client",
-    "x-forwarded-tls-client-cert",
     "x-mtls",
     "x-ssl-cert",
     "x-ssl-client",
-    "x-tls-client",
-    "x-wso2-client-certificate",
-    "x-wso2-mtls-cert",
+    "x-ssl-issuer",
+    "x-ssl-subject",
+    "x-ssl-verify",
     "x-tls-cert",
-    "x-goog-client-cert",
+    "x-tls-client",
+    "x-wso2-mtls-cert",
 ];
+
+/// Parts of a name that leave no doubt what the field is for: `client-cert`, `x-forwarded-client-cert`,
+/// `client-certificate-ca-verified`, `wl-proxy-client-cert`, `x-arr-clientcert`.
+const CERTIFICATE_WORDS: [&str; 2] = ["client-cert", "clientcert"];
 
 /// A change to the header fields of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,33 +69,46 @@ impl Sanitiser {
             if !seen.insert(name.as_str()) {
                 continue;
             }
-            match name.as_str() {
-                "signature" | "signature-input" => {
-                    changes.extend(self.signature_change(name, headers));
-                }
-                "connection" => changes.extend(self.connection_change(headers)),
-                _ if self.is_ours(name) => changes.push(HeaderChange::Remove(name.clone())),
-                _ => {}
+            if SIGNATURE_FIELDS.contains(&name.as_str()) {
+                changes.extend(self.signature_change(name, headers));
+            } else if name == "connection" {
+                changes.extend(self.connection_change(headers));
+            } else if self.is_ours(name) {
+                changes.push(HeaderChange::Remove(name.clone()));
             }
         }
         changes
     }
 
-    /// The members of `Signature` or `Signature-Input` that belong to others, or `None` when there are none.
-    pub fn signatures_of_others(&self, field: &str, headers: &Headers) -> Option<String> {
-        let value = headers.values(field).collect::<Vec<_>>().join(&b", "[..]);
-        // A field that does not parse may hold our label in a way that another parser accepts: it goes whole.
-        let mut members: Dictionary = Parser::new(&value).parse().ok()?;
-        if members.shift_remove(self.label.as_str()).is_none() && !members.is_empty() {
-            return String::from_utf8(value).ok();
+    /// The members of `Signature-Input` and `Signature` that belong to others, each `None` when there are none. Ours are
+    /// those with our label, and those with our tag, by which a verifier may choose (RFC 9421 §3.2).
+    pub fn signatures_of_others(&self, headers: &Headers) -> [Option<String>; 2] {
+        let [input, signature] = SIGNATURE_FIELDS.map(|field| joined(field, headers));
+        let parsed = |value: &[u8]| Parser::new(value).parse::<Dictionary>().ok();
+        let mut labels: Vec<Key> = Key::from_string(self.label.clone()).into_iter().collect();
+        for (label, member) in parsed(&input).iter().flatten() {
+            if tag(member) == Some(TAG) {
+                labels.push(label.clone());
+            }
         }
-        let mut serializer = DictSerializer::new();
-        serializer.members(&members);
-        serializer.finish()
+        [input, signature].map(|value| {
+            // A field that does not parse may hold our label in a way that another parser accepts: it goes whole.
+            let mut members = parsed(&value)?;
+            let count = members.len();
+            members.retain(|label, _| !labels.contains(label));
+            if members.len() == count && count > 0 {
+                return String::from_utf8(value).ok();
+            }
+            let mut serializer = DictSerializer::new();
+            serializer.members(&members);
+            serializer.finish()
+        })
     }
 
     fn signature_change(&self, field: &str, headers: &Headers) -> Option<HeaderChange> {
-        let Some(others) = self.signatures_of_others(field, headers) else {
+        let others = SIGNATURE_FIELDS.into_iter().zip(self.signatures_of_others(headers));
+        let others = others.into_iter().find_map(|(name, others)| others.filter(|_| name == field));
+        let Some(others) = others else {
             return Some(HeaderChange::Remove(field.to_owned()));
         };
         let mut values = headers.values(field);
@@ -104,14 +119,10 @@ impl Sanitiser {
     /// A field that is nominated in `Connection` is dropped by the next hop (RFC 9110 §7.6.1): the client must not
     /// nominate ours.
     fn connection_change(&self, headers: &Headers) -> Option<HeaderChange> {
-        let value = headers.values("connection").collect::<Vec<_>>().join(&b", "[..]);
+        let value = joined("connection", headers);
         let nominates_ours = |option: &&[u8]| {
             let name = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
-            self.is_ours(&name)
-                || matches!(
-                    folded(&name).as_str(),
-                    "signature" | "signature-input" | "content-digest"
-                )
+            self.is_ours(&name) || SIGNING_FIELDS.contains(&folded(&name).as_str())
         };
         let options = value.split(|byte| *byte == b',');
         if !options.clone().any(|option| nominates_ours(&option)) {
@@ -126,21 +137,47 @@ impl Sanitiser {
         })
     }
 
-    /// Whether a field is one that only certbound may write. `_` counts as `-`, since CGI-style servers cannot tell
-    /// them apart.
+    /// Whether a field is one that only certbound may write. Names are compared folded, since CGI-style servers cannot
+    /// tell `client-cert`, `client_cert` and `client.cert` apart.
     fn is_ours(&self, name: &str) -> bool {
         let folded_name = folded(name);
+        let is_alias = folded_name != name;
+        let has_prefix = |field: &&str| {
+            let rest = folded_name.strip_prefix(*field);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
         self.fields.contains(&folded_name)
-            // Our own spelling has been dealt with; an alias of it is nobody's.
-            || (folded_name != name && matches!(folded_name.as_str(), "signature" | "signature-input"))
-            || CERTIFICATE_FIELDS.iter().any(|field| {
-                folded_name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-            })
+            || (is_alias && SIGNING_FIELDS.contains(&folded_name.as_str()))
+            || CERTIFICATE_FIELDS.iter().any(has_prefix)
+            || CERTIFICATE_WORDS.iter().any(|word| folded_name.contains(word))
     }
 }
 
+/// Fields that others may write too, but not under another spelling.
+const SIGNING_FIELDS: [&str; 3] = ["content-digest", "signature", "signature-input"];
+
+const SIGNATURE_FIELDS: [&str; 2] = ["signature-input", "signature"];
+
+fn joined(field: &str, headers: &Headers) -> Vec<u8> {
+    headers.values(field).collect::<Vec<_>>().join(&b", "[..])
+}
+
+fn tag(member: &ListEntry) -> Option<&str> {
+    let parameters = match member {
+        ListEntry::Item(item) => &item.params,
+        ListEntry::InnerList(list) => &list.params,
+    };
+    parameters.get("tag")?.as_string().map(StringRef::as_str)
+}
+
 fn folded(name: &str) -> String {
-    name.to_ascii_lowercase().replace('_', "-")
+    name.chars()
+        .map(
+            |character| {
+                if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' }
+            },
+        )
+        .collect()
 }
 
 #[cfg(test)]
@@ -184,6 +221,13 @@ mod tests {
             "x-ssl-cert-chain-1",
             "x-forwarded-tls-client-cert-info",
             "signature_input",
+            "content_digest",
+            "client.cert",
+            "x~client!id",
+            "$wscc",
+            "cf-client-cert-der-base64",
+            "wl-proxy-client-cert",
+            "sslclientcert",
         ] {
             assert_eq!(changes(&[(name, "x"), (name, "y")]), [remove(name)], "{name}");
         }
@@ -194,7 +238,7 @@ mod tests {
         assert_eq!(
             changes(&[
                 ("x-client-identity", "x"),
-                ("client-certainly", "x"),
+                ("client-ceremony", "x"),
                 ("content-type", "x"),
                 ("cookie", "client-cert")
             ]),
@@ -219,6 +263,17 @@ mod tests {
             [remove("signature")]
         );
         assert_eq!(changes(&[("signature", "certbound=:AA==:, =")]), [remove("signature")]);
+    }
+
+    #[test]
+    fn a_signature_of_others_with_our_tag_goes_too() {
+        assert_eq!(
+            changes(&[
+                ("signature", "evil=:AA==:, a=:AA==:"),
+                ("signature-input", "evil=(\"client-cert\");tag=\"certbound\", a=()"),
+            ]),
+            [set("signature", "a=:AA==:"), set("signature-input", "a=()")]
+        );
     }
 
     #[test]

@@ -100,11 +100,11 @@ mod tests {
     fn anything_else_is_rejected() {
         for text in [
             "",
-            &EMPTY_HEX[1..],
+            EMPTY_HEX.strip_prefix('e').unwrap(),
             &EMPTY_HEX.replace('e', "g"),
             &EMPTY_HEX.replace('e', "é"),
             &format!("{EMPTY_BASE64URL}="),
-            &format!("{}:", &EMPTY_HEX[..62]),
+            &format!("{}:", EMPTY_HEX.strip_suffix("55").unwrap()),
             // SHA-1
             "da39a3ee5e6b4b0d3255bfef95601890afd80709",
             &":".repeat(95),

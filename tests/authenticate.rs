@@ -1,5 +1,7 @@
 //! The cases of `tests/cases`, decided natively.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may fail loudly")]
+
 mod cases;
 
 use std::{collections::BTreeMap, time::SystemTime};
@@ -72,7 +74,7 @@ fn observe(config: &Config, case: &Case, pki: &Pki, now: u64) -> Observed {
     apply(&mut trailers, trailer_changes);
 
     let mut observed = Observed::default();
-    if config.is_endpoint(received.method(), received.target()) {
+    if config.is_endpoint(&received.method(), &received.target()) {
         let scheme =
             received.values("authorization").next().map(|value| basic::scheme(value).to_vec());
         let body = case.request.body();

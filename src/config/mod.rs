@@ -5,7 +5,7 @@ mod document;
 mod value;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
 };
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub client_id_header: Option<String>,
     /// Registered clients by `client_id`.
     pub clients: HashMap<String, Client>,
+    /// Their identifiers without letter case and surrounding white space.
+    folded_client_ids: HashSet<String>,
     /// Where clients authenticate.
     pub endpoints: Vec<Endpoint>,
     /// Whether refusals refuse.
@@ -111,6 +113,16 @@ impl Config {
         let path = normalise_path(path);
         self.endpoints.iter().any(|endpoint| endpoint.matches(method, &path))
     }
+
+    /// Whether a `client_id` that is not registered differs from one that is only in letter case or surrounding white
+    /// space, so that a server with such a collation would find the registered client.
+    pub fn is_lookalike_of_registered(&self, client_id: &str) -> bool {
+        self.folded_client_ids.contains(&folded_client_id(client_id))
+    }
+}
+
+fn folded_client_id(client_id: &str) -> String {
+    client_id.trim().to_ascii_lowercase()
 }
 
 /// Turns what is written into what is meant. `None` only after an error has been added.
@@ -137,7 +149,7 @@ fn compile(
     let max_body_bytes = in_range(
         document.limits.max_body_bytes,
         DEFAULT_MAX_BODY_BYTES,
-        1..=16_777_216,
+        1..=1_048_576,
         "limits.max_body_bytes",
         errors,
     );
@@ -165,6 +177,7 @@ fn compile(
         sanitiser: Sanitiser::new(ours, label),
         certificate_header,
         client_id_header,
+        folded_client_ids: clients.keys().map(|client_id| folded_client_id(client_id)).collect(),
         clients,
         endpoints,
         enforcement: document.enforcement,
@@ -269,8 +282,10 @@ fn compile_signature(
     }
     let certificate_field = ours.first().copied().unwrap_or_default();
     let components = match message_signature.components {
-        None => [certificate_field, "@method", "@authority", "@path", "content-digest"]
-            .into_iter()
+        None => ours
+            .iter()
+            .copied()
+            .chain(["@method", "@authority", "@path", "content-digest"])
             .filter_map(|name| component(name, ours))
             .collect(),
         Some(names) => compile_components(&names, ours, certificate_field, errors),

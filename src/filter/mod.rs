@@ -106,7 +106,7 @@ impl HttpContext for Stream {
             Ok(headers) => headers,
             Err(error) => return self.refuse_for(error),
         };
-        if !self.active.config.is_endpoint(headers.method(), headers.target()) {
+        if !self.active.config.is_endpoint(&headers.method(), &headers.target()) {
             return Action::Continue;
         }
         self.state = State::Holding(headers);

@@ -1,5 +1,12 @@
 //! The cases in this directory: what a client sends on which configuration, and what must become of it in every host.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a case that is not in the format had better say so and end the tests"
+)]
+
 use std::{
     collections::BTreeMap,
     fs,
