@@ -1,5 +1,13 @@
 //! The compiled filter in an emulated Envoy: the cases of `tests/cases`, and what only a host can do to it.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on had better say so and end"
+)]
+
 mod cases;
 #[path = "wasm/envoy.rs"]
 mod envoy;
@@ -8,8 +16,9 @@ mod host;
 #[path = "wasm/stream.rs"]
 mod stream;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use cases::{Case, CaseFile, Fields, Observed, Response, rfc9440};
 use demo_pki::Pki;
 use envoy::{Connection, Envoy, Exchange, Part, Request};
@@ -18,11 +27,16 @@ use prost::Message;
 use serde_json::{Value, json};
 use stream::HeaderMap;
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const FORM: (&str, &[u8]) = ("content-type", b"application/x-www-form-urlencoded");
+
+fn pki() -> &'static Pki {
+    static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
+    &PKI
+}
 
 /// A configuration with a client of either TLS method.
 fn configuration() -> Value {
-    let thumbprint = Pki::new().get("partner-app").thumbprint();
+    let thumbprint = pki().get("partner-app").thumbprint();
     json!({
         "endpoints": [{ "path": "/oauth/token" }],
         "clients": [
@@ -49,8 +63,7 @@ fn start(configuration: &Value) -> Envoy {
 
 /// Presents an identity of the demo PKI as Envoy would.
 fn presenting(name: &str) -> Connection {
-    let pki = Pki::new();
-    Connection::with_certificate(pki.get(name), pki.is_trusted(name))
+    Connection::with_certificate(pki().get(name), pki().is_trusted(name))
 }
 
 /// The header fields of a request, with those that Envoy adds.
@@ -68,7 +81,7 @@ fn request_headers(method: &str, path: &str, fields: &[(&str, &[u8])]) -> Header
 }
 
 fn token_request_headers() -> Part {
-    Part::Headers(request_headers("POST", "/oauth/token", &[(FORM.0, FORM.1.as_bytes())]))
+    Part::Headers(request_headers("POST", "/oauth/token", &[FORM]))
 }
 
 /// A form post to the token endpoint whose body arrives in these frames.
@@ -86,7 +99,7 @@ fn assert_denied(exchange: &Exchange, status: u32, reason: &str) {
 
 fn assert_allowed(exchange: &Exchange, certificate: &str) {
     assert_eq!(exchange.state("certbound.outcome"), Some("allowed"), "{exchange:?}");
-    let client_cert = rfc9440(Pki::new().get(certificate));
+    let client_cert = rfc9440(pki().get(certificate));
     assert_eq!(upstream(exchange).joined("client-cert"), Some(client_cert));
     let forwarded = exchange.forwarded.as_ref().expect("it was forwarded");
     assert!(!forwarded.before_the_end, "something went on before the client had sent everything");
@@ -115,9 +128,8 @@ mod every_case {
 
     /// Runs all cases, each file in one VM.
     fn run(encode: impl Fn(&Value) -> Vec<u8>) {
-        let pki = Pki::new();
         let mut problems = Vec::new();
-        for file in CaseFile::read_all(&pki) {
+        for file in CaseFile::read_all(pki()) {
             let environment: Vec<_> = file.environment.clone().into_iter().collect();
             let mut envoy = match Envoy::start(&encode(&file.configuration), &environment) {
                 Ok(envoy) => envoy,
@@ -127,7 +139,7 @@ mod every_case {
                 }
             };
             for case in file.cases.iter().filter(|case| case.runs_in("wasm")) {
-                let found = problems_of(case, &mut envoy, &pki);
+                let found = problems_of(case, &mut envoy);
                 problems.extend(
                     found.iter().map(|problem| format!("{}, {}: {problem}", file.name, case.name)),
                 );
@@ -137,14 +149,14 @@ mod every_case {
         assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
     }
 
-    fn problems_of(case: &Case, envoy: &mut Envoy, pki: &Pki) -> Vec<String> {
+    fn problems_of(case: &Case, envoy: &mut Envoy) -> Vec<String> {
         let connection = match &case.certificate {
             Some(name) => presenting(name),
             None => Connection::without_certificate(),
         };
         let counters = envoy.counters();
         let exchange = envoy.exchange(&connection, &request(case));
-        let mut problems = case.problems(&observed(&exchange), pki);
+        let mut problems = case.problems(&observed(&exchange), pki());
 
         let reason = case.expect.reason.as_deref().unwrap_or_default();
         let expected_counter = match case.expect.outcome.as_deref() {
@@ -277,7 +289,7 @@ mod the_certificate {
 
     #[test]
     fn may_be_url_encoded() {
-        let pem = Pki::new().get("payments").certificate_pem();
+        let pem = pki().get("payments").certificate_pem();
         let encoded = pem.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
         let encoded = encoded.replace(' ', "%20").replace('\n', "%0A");
         let connection = presenting("payments").with("connection.peer_certificate", encoded);
@@ -450,8 +462,7 @@ mod requests {
 
     #[test]
     fn may_have_header_values_that_are_not_utf_8() {
-        let fields =
-            [(FORM.0, FORM.1.as_bytes()), ("x-name", b"J\xf6rg \xff"), ("client-cert", b"\x80")];
+        let fields = [FORM, ("x-name", b"J\xf6rg \xff"), ("client-cert", b"\x80")];
         let headers = Part::Headers(request_headers("POST", "/oauth/token", &fields));
         let request = Request { parts: vec![headers, Part::Body(b"client_id=payments".to_vec())] };
         let exchange = start(&configuration()).exchange(&presenting("payments"), &request);
@@ -483,11 +494,49 @@ mod requests {
     }
 
     #[test]
+    fn keep_the_configuration_they_began_with() {
+        let payments = presenting("payments");
+        let mut envoy = start(&configuration());
+        let before = envoy.open(&payments);
+        envoy.deliver(before, token_request_headers(), false);
+
+        let mut update = configuration();
+        update["clients"] = json!([]);
+        envoy.configure(update.to_string().as_bytes()).unwrap();
+        envoy.configure(b"no configuration").unwrap_err();
+        let after = envoy.exchange(&payments, &token_request(["client_id=payments"]));
+        envoy.deliver(before, Part::Body(b"client_id=payments".to_vec()), true);
+
+        assert_allowed(&envoy.close(before), "payments");
+        assert_denied(&after, 401, "client_not_registered");
+    }
+
+    /// Neither in Envoy's log nor in an access log in text form, to which filter state goes as it is.
+    #[test]
+    fn cannot_forge_log_lines() {
+        let forged = "x%0D%0A%E2%80%A8%1B%5B2Joutcome=allowed";
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{forged}:secret")));
+        let fields = [FORM, ("authorization", basic.as_bytes())];
+        let by_basic = Part::Headers(request_headers("POST", "/oauth/token", &fields));
+        let by_basic = Request { parts: vec![by_basic, Part::Body(b"scope=pay".to_vec())] };
+        let by_form = token_request([format!("client_id={forged}")]);
+        for request in [by_basic, by_form] {
+            let exchange = start(&configuration()).exchange(&presenting("payments"), &request);
+            assert_eq!(exchange.state("certbound.outcome"), Some("denied"));
+            let lines = exchange.log.iter().map(|line| &line.message);
+            for text in lines.chain(exchange.filter_state.values()) {
+                let breaks_lines = |c: char| c.is_control() || c == '\u{2028}';
+                assert!(!text.contains(breaks_lines), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
     fn that_are_refused_are_told_to_the_operator_but_not_to_the_client() {
         let exchange = start(&configuration())
             .exchange(&presenting("partner-app"), &token_request(["client_id=payments"]));
         assert_denied(&exchange, 401, "certificate_untrusted");
-        let thumbprint = Pki::new().get("partner-app").thumbprint();
+        let thumbprint = pki().get("partner-app").thumbprint();
         let told =
             ["certificate_untrusted", "payments", &thumbprint, "CN=partner-app", "192.0.2.1"];
         let [line] = &exchange.log[..] else { panic!("not one line: {:#?}", exchange.log) };
@@ -591,13 +640,12 @@ mod a_signature {
 
     #[test]
     fn has_the_hosts_time_and_a_nonce_of_its_own() {
-        let pki = Pki::new();
         let mut configuration = configuration();
         configuration["signature"] = json!({
             "http_message_signature": { "lifetime_seconds": 30 },
             "keys": [{ "kid": "1", "alg": "ed25519", "key": { "env": "KEY" } }],
         });
-        let environment = [("KEY".to_owned(), pki.signing_key().to_pkcs8_pem())];
+        let environment = [("KEY".to_owned(), pki().signing_key().to_pkcs8_pem())];
         let envoy = Envoy::start(configuration.to_string().as_bytes(), &environment);
         let mut envoy = envoy.unwrap_or_else(|log| panic!("{log:#?}"));
         let mut nonces = Vec::new();

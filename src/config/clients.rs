@@ -100,7 +100,8 @@ pub(super) fn compile(
 ) -> HashMap<String, Client> {
     let mut clients = HashMap::with_capacity(written.len());
     for (index, value) in written.into_iter().enumerate() {
-        let mut entry = Entry { at: format!("clients[{index}]"), errors };
+        let client_id = value.get("client_id").and_then(Value::as_str).map(str::to_owned);
+        let mut entry = Entry { at: format!("clients[{index}]"), client_id, errors };
         entry.check_keys(&value);
         let has_jwks_uri = value.get("jwks_uri").is_some();
         let client: document::Client = match document::read(value) {
@@ -134,12 +135,18 @@ pub(super) fn compile(
 /// One element of `clients`, by its path.
 struct Entry<'a> {
     at: String,
+    /// To find it in a long list.
+    client_id: Option<String>,
     errors: &'a mut Vec<ConfigError>,
 }
 
 impl Entry<'_> {
     fn error(&mut self, key: &str, message: impl Into<String>) {
         let separator = if key.is_empty() { "" } else { "." };
+        let message = match &self.client_id {
+            Some(client_id) => format!("{} (client `{client_id}`)", message.into()),
+            None => message.into(),
+        };
         self.errors.push(ConfigError::new(format!("{}{separator}{key}", self.at), message));
     }
 

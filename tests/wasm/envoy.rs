@@ -15,8 +15,6 @@ use super::{
     stream::{Forwarded, HeaderMap, LocalResponse, Property, Stream},
 };
 
-const ROOT_CONTEXT: u32 = 1;
-
 /// The compiled filter.
 fn module() -> &'static Module {
     static MODULE: OnceLock<Module> = OnceLock::new();
@@ -115,11 +113,13 @@ impl Exchange {
 pub(crate) struct Envoy {
     store: Store<Host>,
     instance: Instance,
-    next_context: u32,
+    /// The root context of the plugin that new streams belong to.
+    plugin: u32,
+    last_context: u32,
 }
 
 impl Envoy {
-    /// Loads the plugin. Where Envoy would refuse to start, the error is what had been logged by then.
+    /// Loads the filter and configures it. Where Envoy would refuse to start, the error is what was logged.
     pub(crate) fn start(
         configuration: &[u8],
         environment: &[(String, String)],
@@ -130,20 +130,32 @@ impl Envoy {
         let instance = linker.instantiate_and_start(&mut store, module());
         let instance =
             instance.unwrap_or_else(|error| panic!("the filter cannot be loaded: {error}"));
-        let mut envoy = Self { store, instance, next_context: ROOT_CONTEXT + 1 };
+        let mut envoy = Self { store, instance, plugin: 0, last_context: 0 };
 
         envoy.call::<_, ()>("_initialize", ());
-        envoy.call::<_, ()>("proxy_on_context_create", (ROOT_CONTEXT, 0_u32));
-        let is_started = envoy.call::<_, u32>("proxy_on_vm_start", (ROOT_CONTEXT, 0_u32));
-        envoy.host().configuration = Some(configuration.to_vec());
+        envoy.configure(configuration)?;
+        Ok(envoy)
+    }
+
+    /// Configures the filter once more, as for another listener or after an update of the listener. Both use the same
+    /// VM; streams that are under way keep their configuration.
+    pub(crate) fn configure(&mut self, configuration: &[u8]) -> Result<(), Vec<LogLine>> {
+        let is_first = self.last_context == 0;
+        self.last_context += 1;
+        let plugin = self.last_context;
+        self.call_for::<_, ()>(plugin, "proxy_on_context_create", (plugin, 0_u32));
+        let is_started =
+            !is_first || self.call_for::<_, u32>(plugin, "proxy_on_vm_start", (plugin, 0_u32)) != 0;
         let size = configuration.len() as u32;
-        let is_configured = envoy.call::<_, u32>("proxy_on_configure", (ROOT_CONTEXT, size));
-        envoy.host().configuration = None;
-        if is_started != 0 && is_configured != 0 {
-            Ok(envoy)
-        } else {
-            Err(envoy.host().log.clone())
+        self.host().configuration = Some(configuration.to_vec());
+        let is_configured =
+            self.call_for::<_, u32>(plugin, "proxy_on_configure", (plugin, size)) != 0;
+        self.host().configuration = None;
+        if !is_started || !is_configured {
+            return Err(self.log().to_vec());
         }
+        self.plugin = plugin;
+        Ok(())
     }
 
     /// Sends a request through the filter, all of it before the next one.
@@ -160,11 +172,11 @@ impl Envoy {
 
     /// Begins a stream.
     pub(crate) fn open(&mut self, connection: &Connection) -> u32 {
-        let context = self.next_context;
-        self.next_context += 1;
+        self.last_context += 1;
+        let (context, plugin) = (self.last_context, self.plugin);
         let stream = Stream { properties: connection.properties.clone(), ..Stream::default() };
         self.host().streams.insert(context, stream);
-        self.call_for::<_, ()>(context, "proxy_on_context_create", (context, ROOT_CONTEXT));
+        self.call_for::<_, ()>(context, "proxy_on_context_create", (context, plugin));
         context
     }
 

@@ -1,12 +1,12 @@
 //! What Envoy knows of one HTTP stream while the filter works on it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use super::host::Status;
 use crate::cases::Fields;
 
 /// Header fields or trailers, in order; names in lower case as in Envoy.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub(crate) struct HeaderMap(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl HeaderMap {
@@ -29,6 +29,16 @@ impl HeaderMap {
     pub(crate) fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);
         self.add(name, value);
+    }
+}
+
+impl fmt::Debug for HeaderMap {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let text = String::from_utf8_lossy;
+        formatter
+            .debug_map()
+            .entries(self.iter().map(|(name, value)| (text(name), text(value))))
+            .finish()
     }
 }
 
