@@ -4,6 +4,10 @@
 //! taken from a certificate. Both become a [`DistinguishedName`], and `==` is the comparison of
 //! RFC 5280 §7.1, done without guessing: whatever is not understood fails to match.
 
+mod attribute_type;
+mod openssl;
+mod rfc4514;
+
 use std::{error::Error, fmt};
 
 use der::{
@@ -11,6 +15,10 @@ use der::{
     asn1::{Any, BmpString, ObjectIdentifier},
 };
 use x509_cert::name::Name;
+
+use attribute_type::{EXACT_TEXT, IA5_TEXT, is_canonical, name_of, type_of};
+use openssl::rfc4514_from_openssl;
+use rfc4514::{bytes_of, escaped, escaped_character, hexadecimal_of, split_unescaped, unescaped};
 
 /// An X.501 distinguished name, most significant RDN first (the order of the DER encoding).
 ///
@@ -339,260 +347,12 @@ fn text_of(attribute_type: ObjectIdentifier, value: &Any) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Splits at each separator that no backslash escapes.
-fn split_unescaped(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let mut escaped = false;
-    text.split(move |character| {
-        let separates = character == separator && !escaped;
-        escaped = character == '\\' && !escaped;
-        separates
-    })
-}
-
-/// Undoes the escapes of RFC 4514 §3 and drops the unescaped spaces at the end (RFC 2253 §4).
-fn unescaped(value: &str) -> Result<String, InvalidDistinguishedName> {
-    let mut bytes = Vec::new();
-    let mut length_without_trailing_spaces = 0;
-    let mut characters = value.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            ' ' => {
-                bytes.push(b' ');
-                continue;
-            }
-            '\\' => match characters.next() {
-                Some(special) if is_special(special) || " #=".contains(special) => {
-                    push(&mut bytes, special);
-                }
-                high => {
-                    let pair: String = high.into_iter().chain(characters.next()).collect();
-                    let byte = bytes_of(&pair).ok_or(InvalidDistinguishedName::InvalidEscape)?;
-                    bytes.extend(byte);
-                }
-            },
-            _ if is_special(character) || character.is_control() => {
-                return Err(InvalidDistinguishedName::UnescapedCharacter(character));
-            }
-            _ => push(&mut bytes, character),
-        }
-        length_without_trailing_spaces = bytes.len();
-    }
-    bytes.truncate(length_without_trailing_spaces);
-    String::from_utf8(bytes).map_err(|_| InvalidDistinguishedName::InvalidUtf8)
-}
-
-fn push(bytes: &mut Vec<u8>, character: char) {
-    bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-}
-
-/// `escaped` and `ESC` of RFC 4514 §3.
-fn is_special(character: char) -> bool {
-    "\"+,;<>\\".contains(character)
-}
-
-/// Escapes text as RFC 4514 §2.4 says, and what would not be visible as itself.
-fn escaped(text: &str) -> String {
-    if text.is_empty() {
-        // An empty UTF8String, since a value without any text is refused as a slip of the pen.
-        return "#0C00".to_owned();
-    }
-    let without_trailing_space = text.strip_suffix(' ').unwrap_or(text).len();
-    text.char_indices()
-        .map(|(at, character)| match character {
-            ' ' | '#' if at == 0 => format!("\\{character}"),
-            ' ' if at == without_trailing_space => "\\ ".to_owned(),
-            // `escape_debug` knows what is printable: not line separators, nor characters that
-            // change the direction of the text or join their neighbours.
-            _ if is_special(character)
-                || character != '\'' && character.escape_debug().len() > 1 =>
-            {
-                escaped_character(character)
-            }
-            _ => character.to_string(),
-        })
-        .collect()
-}
-
-fn escaped_character(character: char) -> String {
-    if is_special(character) {
-        return format!("\\{character}");
-    }
-    let mut utf8 = [0; 4];
-    let bytes = character.encode_utf8(&mut utf8).bytes();
-    bytes.map(|byte| format!("\\{byte:02X}")).collect()
-}
-
-fn hexadecimal_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
-}
-
-/// The bytes of `1*hexpair` (RFC 4514 §3).
-fn bytes_of(hexadecimal: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = hexadecimal.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let bytes = pairs.iter().map(|pair| {
-        let digits = str::from_utf8(pair).ok()?;
-        // `from_str_radix` alone would take a sign.
-        let is_hexadecimal = pair.iter().all(u8::is_ascii_hexdigit);
-        is_hexadecimal.then_some(u8::from_str_radix(digits, 16).ok()?)
-    });
-    bytes.collect::<Option<Vec<u8>>>().filter(|bytes| !bytes.is_empty())
-}
-
-/// If the text is what OpenSSL prints, the same name in RFC 4514 form.
-///
-/// No string of RFC 4514 begins with a slash or has a space before each `=`.
-fn rfc4514_from_openssl(text: &str) -> Option<String> {
-    let text = text.strip_prefix("subject=").unwrap_or(text).trim();
-    let (text, separator) = match text.strip_prefix('/') {
-        Some(slashed) => (slashed, '/'),
-        None => (text, ','),
-    };
-    let mut rdns = Vec::new();
-    for rdn in openssl_parts(text, separator) {
-        let mut attributes = Vec::new();
-        for attribute in openssl_parts(&rdn, '+') {
-            let (name, value) = attribute.split_once('=')?;
-            attributes.push((name.to_owned(), rewritten(value)));
-        }
-        rdns.push(attributes);
-    }
-
-    let types: Vec<&str> = rdns.iter().flatten().map(|(name, _)| &**name).collect();
-    let first_types = rdns.iter().filter_map(|rdn| rdn.first());
-    let is_spaced_list = first_types.skip(1).any(|(name, _)| name.starts_with(' '));
-    let is_openssl = separator == '/'
-        || types.iter().all(|name| name.ends_with(' '))
-        || is_spaced_list && is_above(types.first()?, types.last()?);
-
-    let rdns = rdns.iter().rev().map(|rdn| {
-        let attributes = rdn.iter().map(|(name, value)| format!("{}={value}", name.trim()));
-        attributes.collect::<Vec<_>>().join("+")
-    });
-    is_openssl.then(|| rdns.collect::<Vec<_>>().join(","))
-}
-
-/// Splits where an attribute begins: OpenSSL doesn't always escape a separator within a value.
-fn openssl_parts(text: &str, separator: char) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    for part in split_unescaped(text, separator) {
-        let begins = part.split_once('=').is_some_and(|(name, _)| type_of(name.trim()).is_some());
-        match parts.last_mut() {
-            Some(value) if !begins => {
-                value.push(separator);
-                value.push_str(part);
-            }
-            _ => parts.push(part.to_owned()),
-        }
-    }
-    parts
-}
-
-/// Escapes what OpenSSL's `"…"`, `\/` and `\xC3` leave bare or escape in its own way.
-fn rewritten(value: &str) -> String {
-    let value = value.trim();
-    let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let value = quoted.unwrap_or(value).replace("\\/", "/").replace("\\x", "\\");
-    let mut escaped = false;
-    let mut rewritten = String::new();
-    for character in value.chars() {
-        if is_special(character) && character != '\\' && !escaped {
-            rewritten.push('\\');
-        }
-        escaped = character == '\\' && !escaped;
-        rewritten.push(character);
-    }
-    rewritten
-}
-
-/// Whether a name that begins with one type and ends with the other runs from general to specific.
-fn is_above(first: &str, last: &str) -> bool {
-    let containers = ["C", "ST", "L", "O", "OU", "DC"].map(type_of);
-    let (first, last) = (type_of(first.trim()), type_of(last.trim()));
-    let country = type_of("C");
-    containers.contains(&first) && !containers.contains(&last)
-        || first == country && last != country
-}
-
-/// The type of a short name, in any case, or of a dotted object identifier (RFC 4514 §2.3).
-fn type_of(name: &str) -> Option<ObjectIdentifier> {
-    for (attribute_type, names) in ATTRIBUTE_TYPES {
-        if names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            return Some(*attribute_type);
-        }
-    }
-    let prefix = name.get(..4).filter(|prefix| prefix.eq_ignore_ascii_case("OID."));
-    let dotted = prefix.and_then(|prefix| name.get(prefix.len()..)).unwrap_or(name);
-    // The parser recurses for each digit, so it is not given more than an identifier can have.
-    (dotted.len() <= 256).then(|| ObjectIdentifier::new(dotted).ok())?
-}
-
-/// Whether the dotted form is that of this type alone. The decoder lets through longer encodings
-/// of the same number and numbers it then cuts to 32 bits, which would be shown as another type.
-fn is_canonical(attribute_type: ObjectIdentifier) -> bool {
-    name_of(attribute_type).is_some()
-        || ObjectIdentifier::new(&attribute_type.to_string()) == Ok(attribute_type)
-}
-
-fn name_of(attribute_type: ObjectIdentifier) -> Option<&'static str> {
-    let (_, names) = ATTRIBUTE_TYPES.iter().find(|(known, _)| *known == attribute_type)?;
-    names.first().copied()
-}
-
-const DOMAIN_COMPONENT: ObjectIdentifier =
-    ObjectIdentifier::new_unwrap("0.9.2342.19200300.100.1.25");
-const EMAIL_ADDRESS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1");
-const UNSTRUCTURED_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.2");
-
-/// The attributes whose proper string type is IA5String.
-const IA5_TEXT: [ObjectIdentifier; 3] = [DOMAIN_COMPONENT, EMAIL_ADDRESS, UNSTRUCTURED_NAME];
-
-/// Of those, the ones that RFC 5280 gives no rule of their own: their text is compared exactly.
-const EXACT_TEXT: [ObjectIdentifier; 2] = [EMAIL_ADDRESS, UNSTRUCTURED_NAME];
-
-const fn id(dotted: &str) -> ObjectIdentifier {
-    ObjectIdentifier::new_unwrap(dotted)
-}
-
-/// Short names: the table of RFC 4514 §3, then RFC 4519, PKCS #9 (RFC 2985), ETSI EN 319 412-1 and
-/// the CA/Browser Forum's EV guidelines, with the aliases that common tools print. The first is written.
-const ATTRIBUTE_TYPES: &[(ObjectIdentifier, &[&str])] = &[
-    (id("2.5.4.3"), &["CN", "commonName"]),
-    (id("2.5.4.7"), &["L", "localityName"]),
-    (id("2.5.4.8"), &["ST", "stateOrProvinceName", "S"]),
-    (id("2.5.4.10"), &["O", "organizationName"]),
-    (id("2.5.4.11"), &["OU", "organizationalUnitName"]),
-    (id("2.5.4.6"), &["C", "countryName"]),
-    (id("2.5.4.9"), &["STREET", "streetAddress"]),
-    (DOMAIN_COMPONENT, &["DC", "domainComponent"]),
-    (id("0.9.2342.19200300.100.1.1"), &["UID", "userId"]),
-    (id("2.5.4.4"), &["surname", "SN"]),
-    (id("2.5.4.5"), &["serialNumber"]),
-    (id("2.5.4.12"), &["title", "T"]),
-    (id("2.5.4.13"), &["description"]),
-    (id("2.5.4.15"), &["businessCategory"]),
-    (id("2.5.4.17"), &["postalCode"]),
-    (id("2.5.4.18"), &["postOfficeBox"]),
-    (id("2.5.4.20"), &["telephoneNumber"]),
-    (id("2.5.4.41"), &["name"]),
-    (id("2.5.4.42"), &["givenName", "GN", "G"]),
-    (id("2.5.4.43"), &["initials"]),
-    (id("2.5.4.44"), &["generationQualifier", "generation"]),
-    (id("2.5.4.46"), &["dnQualifier", "DNQ"]),
-    (id("2.5.4.51"), &["houseIdentifier"]),
-    (id("2.5.4.65"), &["pseudonym"]),
-    (id("2.5.4.97"), &["organizationIdentifier"]),
-    (EMAIL_ADDRESS, &["emailAddress", "E", "email"]),
-    (UNSTRUCTURED_NAME, &["unstructuredName"]),
-    (id("1.3.6.1.4.1.311.60.2.1.1"), &["jurisdictionL", "jurisdictionLocalityName"]),
-    (id("1.3.6.1.4.1.311.60.2.1.2"), &["jurisdictionST", "jurisdictionStateOrProvinceName"]),
-    (id("1.3.6.1.4.1.311.60.2.1.3"), &["jurisdictionC", "jurisdictionCountryName"]),
-];
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        attribute_type::{DOMAIN_COMPONENT, EMAIL_ADDRESS, id},
+        *,
+    };
     use InvalidDistinguishedName as Invalid;
     use der::asn1::SetOfVec;
     use x509_cert::{attr::AttributeTypeAndValue, name::RdnSequence};
