@@ -1,6 +1,6 @@
 // Envoy with certbound between test clients and a server that tells what reached it.
 import assert from 'node:assert/strict';
-import { connect } from './client.mjs';
+import { connect, rawConnection, requestHead } from './client.mjs';
 import { startEnvoy } from './envoy.mjs';
 import { pki, rfc9440 } from './pki.mjs';
 import { startUpstream } from './upstream.mjs';
@@ -9,8 +9,11 @@ const form = ['content-type', 'application/x-www-form-urlencoded'];
 
 const credentials = (presented) => (presented ? [rfc9440(presented), pki[presented]['x5t#S256']] : []);
 
-/** A request of tests/cases' format, as the clients send it. */
-export function requestOf({ method = 'POST', path = '/oauth/token', headers = [], form: text, body, body_base64: bytes, trailers }) {
+/** A request of tests/cases' format, as the clients send it; over HTTP/2, `writeBody` may say in which pieces. */
+function requestOf({
+  method = 'POST', path = '/oauth/token', headers = [], form: text, body, body_base64: bytes, trailers,
+  writeBody = (stream, whole) => stream.end(whole),
+}) {
   const field = ([name, value]) => [name, value.base64 === undefined ? value : Buffer.from(value.base64, 'base64').toString('latin1')];
   return {
     method,
@@ -18,6 +21,7 @@ export function requestOf({ method = 'POST', path = '/oauth/token', headers = []
     headers: [...headers.map(field), ...(text === undefined ? [] : [form])],
     body: Buffer.from(text ?? body ?? bytes ?? '', bytes === undefined ? 'utf8' : 'base64'),
     trailers: trailers?.map(field),
+    writeBody,
   };
 }
 
@@ -33,51 +37,74 @@ export async function startTestbed(name, listeners, isHolder) {
   });
   let exchanges = 0;
 
+  // Headers that let the server and the access log know a request again.
+  function mark(certificate) {
+    exchanges += 1;
+    const exchange = `${name}-${exchanges}`;
+    return { exchange, marks: [['x-exchange', exchange], ...(certificate ? [['x-presented', certificate]] : [])] };
+  }
+
+  /** What is known of a request once it is over: what reached the server and what certbound said of it. */
+  async function observe(exchange) {
+    const { outcome, reason, client_id: clientId, thumbprint } = await envoy.accessLogEntry(exchange);
+    return { received: upstream.received(exchange), outcome, reason, clientId, thumbprint };
+  }
+
+  async function using(connection, use) {
+    try {
+      return await use(connection);
+    } finally {
+      await connection.close();
+    }
+  }
+
   return {
     envoy,
     upstream,
-
-    /** Headers that let the server and the access log know a request again. */
-    mark(certificate) {
-      exchanges += 1;
-      const exchange = `${name}-${exchanges}`;
-      return { exchange, headers: [['x-exchange', exchange], ...(certificate ? [['x-presented', certificate]] : [])] };
-    },
-
-    /** What is known of a request once it is over: what reached the server and what certbound said of it. */
-    async observe(exchange) {
-      const { outcome, reason, client_id: clientId, thumbprint } = await envoy.accessLogEntry(exchange);
-      return { received: upstream.received(exchange), outcome, reason, clientId, thumbprint };
-    },
+    observe,
 
     /** A client's connection to a listener; `exchange` sends a request on it and tells what became of it. */
-    async connect(listenerName, options = {}) {
+    async withConnection(listenerName, options, use) {
       const connection = await connect(envoy.ports[listenerName], options);
-      return {
-        ...connection,
-        exchange: async (request) => {
-          const { exchange, headers } = this.mark(options.certificate);
-          const sent = requestOf(request);
-          const response = await connection.send({ ...sent, headers: [...headers, ...sent.headers] });
-          return { response, ...await this.observe(exchange) };
-        },
-      };
+
+      async function exchange(request) {
+        const { exchange: id, marks } = mark(options.certificate);
+        const sent = requestOf(request);
+        const response = await connection.send({ ...sent, headers: [...marks, ...sent.headers] });
+        return { response, ...await observe(id) };
+      }
+
+      /** An HTTP/2 stream whose end the test decides on. */
+      function begin() {
+        const { exchange: id, marks } = mark(options.certificate);
+        return { id, stream: connection.open({ ...requestOf({}), headers: [...marks, form] }) };
+      }
+
+      return using({ ...connection, exchange, begin }, use);
     },
 
     /** The same for one request on a connection of its own. */
-    async exchange(listenerName, request, options) {
-      const connection = await this.connect(listenerName, options);
-      try {
-        return await connection.exchange(request);
-      } finally {
-        await connection.close();
+    exchange(listenerName, request, options = {}) {
+      return this.withConnection(listenerName, options, (connection) => connection.exchange(request));
+    },
+
+    /** A connection on which the test writes HTTP/1.1: `begin` the head of a request, `write` the body, `finish` reads. */
+    async withRawConnection(listenerName, options, use) {
+      const connection = await rawConnection(envoy.ports[listenerName], options);
+
+      function begin(headers, path) {
+        const { exchange: id, marks } = mark(options.certificate);
+        connection.write(requestHead({ path, headers: [...marks, form, ...headers] }));
+        return { id, finish: async () => ({ response: await connection.response(), ...await observe(id) }) };
       }
+
+      return using({ ...connection, begin }, use);
     },
 
     async stop() {
       await envoy.stop();
       await upstream.stop();
-      assert.deepEqual(upstream.violations, [], 'a certificate reached the server that its client was not authenticated by');
+      assert.deepEqual(upstream.violations(), [], 'a certificate reached the server that its client was not authenticated by');
     },
   };
 }

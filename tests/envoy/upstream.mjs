@@ -6,12 +6,10 @@ import net from 'node:net';
 
 const pairs = (flat) => Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i].toLowerCase(), flat[2 * i + 1]]);
 
-const values = (fields, name) => fields.filter(([field]) => field === name).map(([, value]) => value);
-
 /** The value of a header or trailer as an application sees it: absent is null. */
 export function field(received, name) {
-  const found = values([...received.headers, ...received.trailers], name);
-  return found.length === 0 ? null : found.join(', ');
+  const found = [...received.headers, ...received.trailers].filter(([known]) => known === name);
+  return found.length === 0 ? null : found.map(([, value]) => value).join(', ');
 }
 
 /** The client that the request claims to be, read the way a plain authorization server reads it. */
@@ -43,18 +41,20 @@ export async function startUpstream({ isHolder, credentials }) {
   }
 
   function receive(request, response) {
+    const received = {
+      exchange: request.headers['x-exchange'],
+      method: request.method,
+      path: request.url,
+      headers: pairs(request.rawHeaders),
+      isWhole: false,
+    };
+    exchanges.set(received.exchange, received);
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
-      const received = {
-        exchange: request.headers['x-exchange'],
-        method: request.method,
-        path: request.url,
-        headers: pairs(request.rawHeaders),
-        body: Buffer.concat(chunks),
-        trailers: pairs(request.rawTrailers),
-      };
-      exchanges.set(received.exchange, received);
+      received.body = Buffer.concat(chunks);
+      received.trailers = pairs(request.rawTrailers);
+      received.isWhole = true;
       judge(received);
       response.end('reached the server');
     });
@@ -77,8 +77,14 @@ export async function startUpstream({ isHolder, credentials }) {
 
   return {
     port: server.address().port,
+    /** What has come of a request so far. */
     received: (exchange) => exchanges.get(exchange),
-    violations,
+
+    /** Every request that broke the rule. A certificate must not come before the whole request was judged, either. */
+    violations: () => violations.concat(
+      [...exchanges.values()].filter(({ isWhole, headers }) => !isWhole && headers.some(looksAuthenticated))
+        .map(({ exchange }) => `${exchange}: a certificate came with a part of a request`)),
+
     async stop() {
       sockets.forEach((socket) => socket.destroy());
       await new Promise((closed) => server.close(closed));

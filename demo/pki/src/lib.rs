@@ -222,3 +222,14 @@ impl Pki {
         fs::write(directory.join("pki.json"), format!("{:#}\n", self.to_json()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partner_app_has_the_thumbprint_that_envoy_yaml_registers() {
+        let thumbprint = Pki::new().get("partner-app").thumbprint();
+        assert!(include_str!("../../../envoy.yaml").contains(&thumbprint), "{thumbprint}");
+    }
+}

@@ -1,0 +1,261 @@
+// A faulty plugin configuration stops Envoy and says where it is wrong; a sound one does not, in JSON text or as a Struct.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { asJsonText, asStruct, root, validate, validateFile } from './envoy.mjs';
+import { pki } from './pki.mjs';
+
+const endpoints = [{ path: '/oauth/token' }];
+const pkiClient = { client_id: 'payments', token_endpoint_auth_method: 'tls_client_auth' };
+const selfSignedClient = { client_id: 'partner-app', token_endpoint_auth_method: 'self_signed_tls_client_auth' };
+const subject = 'CN=payments,O=Example Bank,C=SE';
+const secret = 'a-secret-that-nobody-may-log';
+const key = { kid: 'current', alg: 'hmac-sha256', key: { value: Buffer.alloc(32, secret).toString('base64') } };
+
+const client = (metadata) => ({ endpoints, clients: [metadata] });
+const signature = (http_message_signature, ...keys) => ({ endpoints, signature: { http_message_signature, keys } });
+
+// [what is wrong, the configuration, the path of the key, a part of what to write instead]
+const single = [
+  ['text that is no JSON', 'endpoints: []', '', 'JSON in a google.protobuf.StringValue'],
+  ['a key twice', '{"endpoints": [{"path": "/oauth/token"}], "endpoints": []}', '', '`endpoints`'],
+  ['no endpoints', { clients: [] }, '', '`endpoints`'],
+  ['an unknown key', { endpoints, unregistered_client: 'pass' }, 'unregistered_client', '`unregistered_clients`'],
+  ['an empty list of endpoints', { endpoints: [] }, 'endpoints', '/oauth/token'],
+  ['an unknown choice', { endpoints, unregistered_clients: 'allow' }, 'unregistered_clients', '`pass`'],
+  ['an unknown enforcement', { endpoints, enforcement: 'off' }, 'enforcement', '`report`'],
+  ['an unknown header format', { endpoints, certificate_header: { format: 'der' } }, 'certificate_header.format', '`rfc9440`'],
+  ['an unknown key of an object', { endpoints, certificate_header: { header: 'Client-Cert' } }, 'certificate_header.header', '`name`'],
+  ['a limit that is no number', { endpoints, limits: { max_body_bytes: '64k' } }, 'limits.max_body_bytes', '64k'],
+  ['no signing key', signature({}), 'signature.keys', 'at least one key'],
+  ['a key that the environment lacks', signature({}, { ...key, key: { env: 'NOT_THERE' } }), 'signature.keys[0].key', 'host_env_keys'],
+  ['an unknown signature algorithm', signature({}, { ...key, alg: 'rsa-pss-sha512' }), 'signature.keys[0].alg', '`ed25519`'],
+];
+
+// [what is wrong, the configuration, the path of each faulty key and a part of what to write instead]
+const several = [
+  ['every faulty endpoint', {
+    endpoints: [
+      { path: '/oauth/token', path_prefix: '/oauth/' },
+      { path: 'oauth/token' },
+      { path: '/oauth/./token' },
+      { path: '/oauth/token?a=b' },
+      { path: '/oauth/token', methods: [] },
+      { path: '/oauth/token', methods: ['post'] },
+      { path: '/oauth/token', method: 'POST' },
+      {},
+    ],
+  }, {
+    'endpoints[0]': 'exactly one',
+    'endpoints[1].path': 'first `/`',
+    'endpoints[2].path': '`/oauth/token`',
+    'endpoints[3].path': 'without query',
+    'endpoints[4].methods': '[POST]',
+    'endpoints[5].methods': 'upper case',
+    'endpoints[6].method': '`methods`',
+    'endpoints[7]': 'exactly one',
+  }],
+  ['every faulty client', {
+    endpoints,
+    clients: [
+      { token_endpoint_auth_method: 'none' },
+      { client_id: '', token_endpoint_auth_method: 'none' },
+      { client_id: 'portal', token_endpoint_auth_method: 'none' },
+      { client_id: 'portal', token_endpoint_auth_method: 'none' },
+      { client_id: 'a', token_endpoint_auth_method: 'mutual_tls' },
+      { client_id: 'b', token_endpoint_auth_method: 'client_secret_basic', client_secret: secret },
+      { client_id: 'c', token_endpoint_auth_method: 'none', tls_client_certificate_bound: true },
+      { client_id: 'd', token_endpoint_auth_method: 'none', tls_client_certificate_bound_access_tokens: 'yes' },
+    ],
+  }, {
+    'clients[0]': '`client_id`',
+    'clients[1].client_id': 'ASCII',
+    'clients[3].client_id': 'twice',
+    'clients[4].token_endpoint_auth_method': '`tls_client_auth`',
+    'clients[5].client_secret': 'remove it',
+    'clients[6].tls_client_certificate_bound': '`tls_client_certificate_bound_access_tokens`',
+    'clients[7].tls_client_certificate_bound_access_tokens': 'boolean',
+  }],
+  ['every faulty subject value', {
+    endpoints,
+    clients: [
+      {},
+      { tls_client_auth_subject_dn: subject, tls_client_auth_san_dns: 'payments.example.com' },
+      { tls_client_auth_subject_dn: '/C=SE/O=Example Bank/CN=payments' },
+      { tls_client_auth_subject_dn: 'C = SE, O = Example Bank, CN = payments' },
+      { tls_client_auth_subject_dn: 'payments' },
+      { tls_client_auth_san_dns: '*.example.com' },
+      { tls_client_auth_san_uri: 'payments' },
+      { tls_client_auth_san_ip: '192.0.2.0/24' },
+      { tls_client_auth_san_email: 'ops' },
+      { tls_client_auth_subject_dn: subject, certificate_thumbprints: [pki['partner-app']['x5t#S256']] },
+      { ...selfSignedClient, tls_client_auth_subject_dn: subject, certificate_thumbprints: [pki['partner-app']['x5t#S256']] },
+    ].map((metadata, i) => ({ ...pkiClient, ...metadata, client_id: `client-${i}` })),
+  }, {
+    'clients[0]': 'exactly one subject value',
+    'clients[1]': 'exactly one subject value',
+    'clients[2].tls_client_auth_subject_dn': subject,
+    'clients[3].tls_client_auth_subject_dn': subject,
+    'clients[4].tls_client_auth_subject_dn': 'type=value',
+    'clients[5].tls_client_auth_san_dns': 'without wildcard',
+    'clients[6].tls_client_auth_san_uri': 'scheme',
+    'clients[7].tls_client_auth_san_ip': 'without port and prefix length',
+    'clients[8].tls_client_auth_san_email': 'ops@example.com',
+    'clients[9].certificate_thumbprints': 'self_signed_tls_client_auth',
+    'clients[10].tls_client_auth_subject_dn': 'tls_client_auth',
+  }],
+  ['every faulty self-signed registration', {
+    endpoints,
+    clients: [
+      {},
+      { jwks_uri: 'https://partner.example.com/jwks' },
+      { certificate_thumbprints: [] },
+      { certificate_thumbprints: ['c0ffee'] },
+      { certificate_thumbprints: [pki['partner-app']['x5t#S256'], '00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33'] },
+      { jwks: { keys: [{ kty: 'oct', k: 'AAAA' }] } },
+      { jwks: { keys: [pki['partner-app'].jwk, { ...pki['partner-app'].jwk, x: 'AAAA' }] } },
+      { jwks: { keys: [{ ...pki['partner-app'].jwk, x5c: ['AAAA'] }] } },
+      { jwks: { keys: [{ ...pki['partner-app'].jwk, x5c: [pki['partner-next'].x5c] }] } },
+      { jwks: { keys: [{ ...pki['partner-app'].jwk, use: 'enc' }] } },
+    ].map((metadata, i) => ({ ...selfSignedClient, ...metadata, client_id: `client-${i}` })),
+  }, {
+    'clients[0]': '`jwks`',
+    'clients[1]': 'jwks_uri',
+    'clients[2]': '`certificate_thumbprints`',
+    'clients[3].certificate_thumbprints[0]': 'x5t#S256',
+    'clients[4].certificate_thumbprints[1]': 'x5t#S256',
+    'clients[5].jwks.keys[0]': 'public key only',
+    'clients[6].jwks.keys[1]': '`x`',
+    'clients[7].jwks.keys[0]': 'x5c',
+    'clients[8].jwks.keys[0]': 'another key',
+    'clients[9]': '`jwks`',
+  }],
+  ['every faulty header and limit', {
+    endpoints,
+    certificate_header: { name: 'Client Cert', max_bytes: 0 },
+    client_id_header: 'Authorization',
+    thumbprint_header: '',
+    limits: { max_body_bytes: 0 },
+  }, {
+    'certificate_header.name': 'hyphens',
+    'certificate_header.max_bytes': 'a number from',
+    client_id_header: 'name of its own',
+    thumbprint_header: 'hyphens',
+    'limits.max_body_bytes': 'a number from',
+  }],
+  ['a header used twice', { endpoints, client_id_header: 'X-Client', thumbprint_header: 'x_client' }, {
+    thumbprint_header: 'name of its own',
+  }],
+  ['every faulty signature setting', signature(
+    { label: 'Certbound', components: ['@method', '@target-uri', '@method'], lifetime_seconds: 0 },
+    key,
+    key,
+    { ...key, kid: 'both', key: { ...key.key, env: 'SIGNING_KEY' } },
+    { ...key, kid: 'short', key: { value: secret } },
+    { ...key, kid: 'pem', alg: 'ed25519', key: { value: secret } },
+  ), {
+    'signature.http_message_signature.label': 'lower-case',
+    'signature.http_message_signature.components': '`client-cert`',
+    'signature.http_message_signature.components[1]': '`@authority`',
+    'signature.http_message_signature.components[2]': 'twice',
+    'signature.http_message_signature.lifetime_seconds': 'a number from',
+    'signature.keys[1].kid': 'the same kid',
+    'signature.keys[2].key': 'exactly one',
+    'signature.keys[3].key': 'base64',
+    'signature.keys[4].key': 'PKCS#8',
+  }],
+];
+
+const sound = {
+  minimum: { endpoints },
+  'every key': {
+    endpoints: [{ path: '/oauth/token' }, { path_prefix: '/oauth/device/', methods: ['POST', 'PUT'] }],
+    unregistered_clients: 'forward',
+    enforcement: 'report',
+    clients: [
+      { ...pkiClient, tls_client_auth_subject_dn: subject },
+      { ...selfSignedClient, jwks: { keys: [pki['partner-app'].jwk] }, certificate_thumbprints: [pki['partner-next']['x5t#S256']] },
+      { client_id: 'mobile', token_endpoint_auth_method: 'none', tls_client_certificate_bound_access_tokens: true },
+    ],
+    certificate_header: { format: 'rfc9440', name: 'Client-Cert', max_bytes: 16384 },
+    client_id_header: 'X-Client-Id',
+    thumbprint_header: 'X-Client-Cert-Thumbprint',
+    signature: {
+      http_message_signature: { label: 'certbound', components: ['client-cert', '@method'], lifetime_seconds: 60 },
+      keys: [key],
+    },
+    limits: { max_body_bytes: 65536 },
+  },
+  'a registration as RFC 7591 has it': client({
+    ...pkiClient,
+    tls_client_auth_subject_dn: subject,
+    client_id_issued_at: 1767225600,
+    client_name: 'Payments',
+    'client_name#sv': 'Betalningar',
+    contacts: ['ops@example.com'],
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    scope: 'payments',
+  }),
+};
+
+const encodings = { 'JSON text': asJsonText, 'a Struct': asStruct };
+
+const complaints = (log) => log.split('\n').filter((line) => line.includes('configuration: '));
+
+function assertComplaint(log, path, advice) {
+  const start = path === '' ? 'configuration: ' : `configuration: ${path}: `;
+  const lines = complaints(log).filter((line) => line.includes(start));
+  const said = complaints(log).join('\n') || log;
+  assert.ok(lines.some((line) => line.includes(advice)), `no complaint about ${path} with ${advice} in\n${said}`);
+}
+
+// Two at a time: loading the filter is what takes the time.
+describe('a faulty configuration stops Envoy', { concurrency: 2 }, () => {
+  for (const [fault, configuration, path, advice] of single) {
+    test(fault, async () => {
+      const { code, log } = await validate({ configuration });
+      assert.notEqual(code, 0);
+      assertComplaint(log, path, advice);
+      assert.ok(!log.includes(secret), 'a secret was logged');
+    });
+  }
+
+  for (const [faults, configuration, advices] of several) {
+    for (const [encoding, encode] of Object.entries(encodings)) {
+      test(`${faults}, in ${encoding}`, async () => {
+        const { code, log } = await validate({ configuration, encoding: encode });
+        assert.notEqual(code, 0);
+        for (const [path, advice] of Object.entries(advices)) assertComplaint(log, path, advice);
+        assert.equal(complaints(log).length, Object.keys(advices).length, complaints(log).join('\n'));
+        assert.ok(!log.includes(secret), 'a secret was logged');
+      });
+    }
+  }
+});
+
+describe('a sound configuration loads', { concurrency: 2 }, () => {
+  for (const [name, configuration] of Object.entries(sound)) {
+    for (const [encoding, encode] of Object.entries(encodings)) {
+      test(`${name}, in ${encoding}`, async () => {
+        const { code, log } = await validate({ configuration, encoding: encode });
+        assert.equal(code, 0, log);
+      });
+    }
+  }
+});
+
+describe('envoy.yaml', { concurrency: 2 }, () => {
+  test('loads with its signing key', async () => {
+    const signingKey = readFileSync(join(root, 'build/pki/signing.key'), 'utf8');
+    const { code, log } = await validateFile('envoy.yaml', { CERTBOUND_SIGNING_KEY: signingKey });
+    assert.equal(code, 0, log);
+  });
+
+  test('does not load without', async () => {
+    const { code, log } = await validateFile('envoy.yaml', { CERTBOUND_SIGNING_KEY: undefined });
+    assert.notEqual(code, 0);
+    assertComplaint(log, 'signature.keys[0].key', 'CERTBOUND_SIGNING_KEY');
+  });
+});

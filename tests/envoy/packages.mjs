@@ -1,0 +1,7 @@
+// The npm packages that the tests use, imported only once they are known to be installed.
+import { required } from './envoy.mjs';
+
+required('tests/envoy/node_modules/.package-lock.json');
+export const { default: signatures } = await import('http-message-signatures');
+export const openid = await import('openid-client');
+export const { Agent, fetch } = await import('undici');
