@@ -1,6 +1,6 @@
 //! The decision: which client speaks, and may it use this certificate (RFC 8705 §2).
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, rc::Rc};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     basic,
     certificate::{Certificate, ValidityStatus},
-    client::{Client, ClientAuthMethod},
+    client::{Client, ClientAuthMethod, Trust},
     client_cert::byte_sequence,
     config::{Config, Enforcement, UnregisteredClients},
     endpoint::split_target,
@@ -20,6 +20,8 @@ use crate::{
     request::{Connection, Headers, Request},
     sanitise::HeaderChange,
     thumbprint::Thumbprint,
+    trust::{PathError, VerdictCache},
+    xfcc,
 };
 
 /// What becomes of a request, and what was learned on the way.
@@ -29,8 +31,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The client that the request names, authenticated or not.
     pub client_id: Option<String>,
-    /// The certificate of the connection, when it mattered.
-    pub certificate: Option<Certificate>,
+    /// The certificate of the connection, when it mattered or the request was refused.
+    pub certificate: Option<Rc<Certificate>>,
 }
 
 /// What becomes of a request.
@@ -83,18 +85,27 @@ fn refusal(config: &Config, rejection: Rejection) -> Outcome {
     }
 }
 
-/// Judges a request at an endpoint. `random` fills a buffer with random bytes, or says that it cannot.
+/// Judges a request at an endpoint. `verdicts` remembers certificate paths from one request to the next; `random` fills a
+/// buffer with random bytes, or says that it cannot.
 pub fn authenticate(
     config: &Config,
     request: &Request,
+    verdicts: &mut VerdictCache,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Verdict {
-    let mut verdict =
-        Verdict { outcome: Outcome::Allowed(Vec::new()), client_id: None, certificate: None };
-    verdict.outcome = judge(config, request, &mut verdict)
-        .and_then(|forwarding| header_changes(config, request, &verdict, forwarding, random))
+    let mut judgement = Judgement { config, request, verdicts, client_id: None, certificate: None };
+    let outcome = judgement
+        .judge()
+        .and_then(|forwarding| judgement.header_changes(forwarding, random))
         .map_or_else(|rejection| refusal(config, rejection), Outcome::Allowed);
-    verdict
+    let Judgement { client_id, certificate, .. } = judgement;
+    // A refusal may come before the certificate is looked at; the log tells it all the same.
+    let for_the_log = || presented_certificate(&request.connection).ok().flatten().map(Rc::new);
+    let certificate = match outcome {
+        Outcome::Allowed(_) => certificate,
+        Outcome::Denied(_) | Outcome::Reported(_) => certificate.or_else(for_the_log),
+    };
+    Verdict { outcome, client_id, certificate }
 }
 
 /// How a request that is allowed goes to the server.
@@ -108,52 +119,195 @@ enum Forwarding {
     Plain,
 }
 
-fn judge(
-    config: &Config,
-    request: &Request,
-    verdict: &mut Verdict,
-) -> Result<Forwarding, Rejection> {
-    let target = request.headers.target();
-    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Rejection::new(Reason::BodyUnreadable, "the request target is not ASCII"));
-    }
-    require_form(&request.headers)?;
-    let form = Form::parse(&request.body)
-        .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
-    let (_, query) = split_target(&target);
-    let query = Form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| {
-        Rejection::new(Reason::BodyUnreadable, format!("in the query: {error}"))
-    })?;
-    require_single_parameters(&form, &query)?;
-    let identification = identify(&form, &request.headers)?;
-    let client_id = verdict.client_id.insert(identification.client_id);
+/// A request under judgement, and what was learned of it so far.
+struct Judgement<'a> {
+    config: &'a Config,
+    request: &'a Request,
+    verdicts: &'a mut VerdictCache,
+    client_id: Option<String>,
+    certificate: Option<Rc<Certificate>>,
+}
 
-    let Some(client) = config.clients.get(client_id.as_str()) else {
-        if let Some(unreadable) = identification.unreadable {
+impl Judgement<'_> {
+    fn judge(&mut self) -> Result<Forwarding, Rejection> {
+        let headers = &self.request.headers;
+        let target = headers.target();
+        if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Rejection::new(Reason::BodyUnreadable, "the request target is not ASCII"));
+        }
+        require_form(headers)?;
+        let form = Form::parse(&self.request.body)
+            .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
+        let (_, query) = split_target(&target);
+        let query = Form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| {
+            Rejection::new(Reason::BodyUnreadable, format!("in the query: {error}"))
+        })?;
+        require_single_parameters(&form, &query)?;
+        let Identification { client_id, other_credential, unreadable } = identify(&form, headers)?;
+        let config = self.config;
+        let client = config.clients.get(&client_id);
+        let is_lookalike = client.is_none() && config.is_lookalike_of_registered(&client_id);
+        self.client_id = Some(client_id);
+
+        let is_tls_client =
+            client.is_some_and(|client| !matches!(client.method, ClientAuthMethod::Other));
+        if let (true, Some(credential)) = (is_tls_client, other_credential) {
+            return Err(Rejection::new(
+                Reason::MultipleAuthenticationMethods,
+                format!("the client is registered for a TLS method and also sent {credential}"),
+            ));
+        }
+        if let Some(unreadable) = unreadable {
             return Err(unreadable);
         }
-        if config.is_lookalike_of_registered(client_id) {
+        if is_lookalike {
             return Err(Rejection::new(
                 Reason::ClientNotRegistered,
                 "client_id is a registered one in other letter case or spacing, which some servers take for it",
             ));
         }
-        return judge_unregistered(config, request, &mut verdict.certificate);
-    };
-    if let (
-        ClientAuthMethod::TlsClientAuth(_) | ClientAuthMethod::SelfSignedTlsClientAuth(_),
-        Some(credential),
-    ) = (&client.method, identification.other_credential)
-    {
-        return Err(Rejection::new(
-            Reason::MultipleAuthenticationMethods,
-            format!("the client is registered for a TLS method and also sent {credential}"),
-        ));
+        match client {
+            Some(client) => self.judge_client(client),
+            None => self.judge_unregistered(),
+        }
     }
-    if let Some(unreadable) = identification.unreadable {
-        return Err(unreadable);
+
+    fn judge_client(&mut self, client: &Client) -> Result<Forwarding, Rejection> {
+        match &client.method {
+            ClientAuthMethod::TlsClientAuth(subject, trust) => {
+                let certificate = self.require_certificate()?;
+                self.require_trust(&certificate, trust)?;
+                if !subject.matches(&certificate) {
+                    return Err(Rejection::new(
+                        Reason::SubjectMismatch,
+                        "the certificate does not have the registered subject value",
+                    ));
+                }
+                Ok(Forwarding::Authenticated)
+            }
+            ClientAuthMethod::SelfSignedTlsClientAuth(registered) => {
+                let certificate = self.require_certificate()?;
+                if !registered.contains(&certificate) {
+                    return Err(Rejection::new(
+                        Reason::CertificateNotRegistered,
+                        "neither the certificate nor its key is registered for the client",
+                    ));
+                }
+                require_validity(&certificate, self.request.now)?;
+                Ok(Forwarding::Authenticated)
+            }
+            ClientAuthMethod::Other if client.certificate_bound_access_tokens => {
+                let certificate = self.require_certificate()?;
+                require_validity(&certificate, self.request.now)?;
+                Ok(Forwarding::WithCertificate)
+            }
+            ClientAuthMethod::Other => Ok(Forwarding::Plain),
+        }
     }
-    judge_client(client, request, &mut verdict.certificate)
+
+    fn judge_unregistered(&mut self) -> Result<Forwarding, Rejection> {
+        let config = self.config;
+        match config.unregistered_clients {
+            UnregisteredClients::Deny => Err(Rejection::new(
+                Reason::ClientNotRegistered,
+                "client_id is none of the configured clients",
+            )),
+            UnregisteredClients::Pass => Ok(Forwarding::Plain),
+            UnregisteredClients::Forward => {
+                let Some(certificate) = presented_certificate(&self.request.connection)? else {
+                    return Ok(Forwarding::Plain);
+                };
+                let certificate = Rc::new(certificate);
+                self.certificate = Some(Rc::clone(&certificate));
+                let verified = self.require_trust(&certificate, &config.trust);
+                Ok(if verified.is_ok() { Forwarding::WithCertificate } else { Forwarding::Plain })
+            }
+        }
+    }
+
+    fn require_certificate(&mut self) -> Result<Rc<Certificate>, Rejection> {
+        let certificate = presented_certificate(&self.request.connection)?.ok_or_else(|| {
+            Rejection::new(Reason::CertificateMissing, "the client presented no certificate")
+        })?;
+        Ok(Rc::clone(self.certificate.insert(Rc::new(certificate))))
+    }
+
+    /// The PKI method's trust in a certificate: its validity, its purpose, and the path to a CA.
+    fn require_trust(&mut self, certificate: &Certificate, trust: &Trust) -> Result<(), Rejection> {
+        require_validity(certificate, self.request.now)?;
+        if !certificate.allows_client_authentication() {
+            return Err(Rejection::new(
+                Reason::CertificatePurpose,
+                "key usage or extended key usage does not allow TLS client authentication",
+            ));
+        }
+        let sets = match trust {
+            Trust::Envoy => return require_envoys_verdict(&self.request.connection),
+            Trust::Anchors(sets) => sets,
+        };
+        let intermediates = presented_intermediates(
+            &self.request.headers,
+            certificate,
+            self.config.max_chain_certificates,
+        )?;
+        let mut closest = None;
+        for anchors in sets {
+            match self.verdicts.verify(anchors, certificate, &intermediates, self.request.now) {
+                Ok(_) => return Ok(()),
+                // "Revoked" by one set says more than "unknown CA" by another.
+                Err(error) => match (&closest, &error) {
+                    (None, _) | (_, PathError::Revoked(_)) => closest = Some(error),
+                    _ => {}
+                },
+            }
+        }
+        Err(match closest {
+            Some(error) => Rejection::new(path_reason(&error), error.to_string()),
+            None => Rejection::new(Reason::CertificateUntrusted, "no trust anchors are configured"),
+        })
+    }
+
+    /// The header fields that tell the server what was found.
+    fn header_changes(
+        &self,
+        forwarding: Forwarding,
+        random: &mut dyn FnMut(&mut [u8]) -> bool,
+    ) -> Result<Vec<HeaderChange>, Rejection> {
+        let (config, request) = (self.config, self.request);
+        let (Some(certificate), true) = (&self.certificate, forwarding != Forwarding::Plain) else {
+            return Ok(Vec::new());
+        };
+        let header = &config.certificate_header;
+        let value = header.format.encode(certificate.der());
+        if value.len() > header.max_bytes {
+            return Err(Rejection::new(
+                Reason::HeaderTooLarge,
+                format!(
+                    "{} would have {} bytes, more than certificate_header.max_bytes",
+                    header.name,
+                    value.len()
+                ),
+            ));
+        }
+        let mut fields = vec![(header.name.clone(), value.into_bytes())];
+        if let Some(name) = &config.thumbprint_header {
+            fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
+        }
+        if let (Some(name), Some(client_id), Forwarding::Authenticated) =
+            (&config.client_id_header, &self.client_id, forwarding)
+        {
+            fields.push((name.clone(), client_id.clone().into_bytes()));
+        }
+        if let Some((signature, key)) = &config.signature {
+            if signature.covers("content-digest") {
+                let digest = byte_sequence(&Sha256::digest(&request.body));
+                fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
+            }
+            let signature_fields = sign(config, signature, key, request, &fields, random)?;
+            fields.extend(signature_fields);
+        }
+        Ok(fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value)).collect())
+    }
 }
 
 /// The media type, exactly one and in UTF-8: anything else might be another request to the server.
@@ -288,77 +442,6 @@ fn identify(form: &Form, headers: &Headers) -> Result<Identification, Rejection>
     }
 }
 
-fn judge_client(
-    client: &Client,
-    request: &Request,
-    presented: &mut Option<Certificate>,
-) -> Result<Forwarding, Rejection> {
-    match &client.method {
-        ClientAuthMethod::TlsClientAuth(subject) => {
-            let certificate = required_certificate(&request.connection, presented)?;
-            require_validity(certificate, request.now)?;
-            require_trust(certificate, &request.connection)?;
-            if !subject.matches(certificate) {
-                return Err(Rejection::new(
-                    Reason::SubjectMismatch,
-                    "the certificate does not have the registered subject value",
-                ));
-            }
-            Ok(Forwarding::Authenticated)
-        }
-        ClientAuthMethod::SelfSignedTlsClientAuth(registered) => {
-            let certificate = required_certificate(&request.connection, presented)?;
-            if !registered.contains(certificate) {
-                return Err(Rejection::new(
-                    Reason::CertificateNotRegistered,
-                    "neither the certificate nor its key is registered for the client",
-                ));
-            }
-            require_validity(certificate, request.now)?;
-            Ok(Forwarding::Authenticated)
-        }
-        ClientAuthMethod::Other if client.certificate_bound_access_tokens => {
-            let certificate = required_certificate(&request.connection, presented)?;
-            require_validity(certificate, request.now)?;
-            Ok(Forwarding::WithCertificate)
-        }
-        ClientAuthMethod::Other => Ok(Forwarding::Plain),
-    }
-}
-
-fn judge_unregistered(
-    config: &Config,
-    request: &Request,
-    presented: &mut Option<Certificate>,
-) -> Result<Forwarding, Rejection> {
-    match config.unregistered_clients {
-        UnregisteredClients::Deny => Err(Rejection::new(
-            Reason::ClientNotRegistered,
-            "client_id is none of the configured clients",
-        )),
-        UnregisteredClients::Pass => Ok(Forwarding::Plain),
-        UnregisteredClients::Forward => {
-            let Some(certificate) = presented_certificate(&request.connection)? else {
-                return Ok(Forwarding::Plain);
-            };
-            let certificate = presented.insert(certificate);
-            let verified = require_validity(certificate, request.now)
-                .and_then(|()| require_trust(certificate, &request.connection));
-            Ok(if verified.is_ok() { Forwarding::WithCertificate } else { Forwarding::Plain })
-        }
-    }
-}
-
-fn required_certificate<'a>(
-    connection: &Connection,
-    presented: &'a mut Option<Certificate>,
-) -> Result<&'a Certificate, Rejection> {
-    let certificate = presented_certificate(connection)?.ok_or_else(|| {
-        Rejection::new(Reason::CertificateMissing, "the client presented no certificate")
-    })?;
-    Ok(presented.insert(certificate))
-}
-
 /// The certificate of the connection, if there is one, known to be the one that Envoy means.
 fn presented_certificate(connection: &Connection) -> Result<Option<Certificate>, Rejection> {
     let digest =
@@ -398,14 +481,19 @@ fn require_validity(certificate: &Certificate, now: u64) -> Result<(), Rejection
     }
 }
 
-/// The PKI method's trust: Envoy's verdict on the path, and the certificate's purpose, which Envoy does not judge.
-fn require_trust(certificate: &Certificate, connection: &Connection) -> Result<(), Rejection> {
-    if !certificate.allows_client_authentication() {
-        return Err(Rejection::new(
-            Reason::CertificatePurpose,
-            "key usage or extended key usage does not allow TLS client authentication",
-        ));
+fn path_reason(error: &PathError) -> Reason {
+    match error {
+        PathError::Expired => Reason::CertificateExpired,
+        PathError::NotYetValid => Reason::CertificateNotYetValid,
+        PathError::Purpose => Reason::CertificatePurpose,
+        PathError::Revoked(_) => Reason::CertificateRevoked,
+        PathError::RevocationUnknown(..) | PathError::Untrusted(_) => Reason::CertificateUntrusted,
+        PathError::Unreadable => Reason::CertificateUnreadable,
     }
+}
+
+/// Trust where no trust anchors are configured.
+fn require_envoys_verdict(connection: &Connection) -> Result<(), Rejection> {
     let detail = match connection.peer_certificate_valid {
         Some(true) => return Ok(()),
         Some(false) => {
@@ -413,53 +501,39 @@ fn require_trust(certificate: &Certificate, connection: &Connection) -> Result<(
              another CA than trusted_ca, or a resumed TLS session, which Envoy does not verify again"
         }
         None => {
-            "Envoy has no attribute connection.peer_certificate_valid: it needs to be 1.39 or newer"
+            "Envoy has no attribute connection.peer_certificate_valid: it needs to be 1.39 or newer, \
+             or certbound needs trust_anchors"
         }
     };
     Err(Rejection::new(Reason::CertificateUntrusted, detail))
 }
 
-/// The header fields that tell the server what was found.
-fn header_changes(
-    config: &Config,
-    request: &Request,
-    verdict: &Verdict,
-    forwarding: Forwarding,
-    random: &mut dyn FnMut(&mut [u8]) -> bool,
-) -> Result<Vec<HeaderChange>, Rejection> {
-    let (Some(certificate), true) = (&verdict.certificate, forwarding != Forwarding::Plain) else {
-        return Ok(Vec::new());
-    };
-    let header = &config.certificate_header;
-    let value = header.format.encode(certificate.der());
-    if value.len() > header.max_bytes {
+/// The certificates that the client presented beside its own, if Envoy tells them (`Chain` of
+/// `x-forwarded-client-cert`). They need no trust: each counts only for the signatures on it.
+fn presented_intermediates(
+    headers: &Headers,
+    certificate: &Certificate,
+    max_chain_certificates: usize,
+) -> Result<Vec<Vec<u8>>, Rejection> {
+    let chain = headers.text("x-forwarded-client-cert").and_then(|field| {
+        let elements = xfcc::parse(field).ok()?;
+        let [element] = elements.as_slice() else { return None };
+        let is_this_connection =
+            element.value("Hash").and_then(Thumbprint::from_hex) == Some(certificate.thumbprint());
+        let chain = element.value("Chain").filter(|_| is_this_connection)?;
+        pem::peer_certificate_chain(chain.as_bytes()).ok()
+    });
+    let chain = chain.unwrap_or_default();
+    if chain.len() > max_chain_certificates {
         return Err(Rejection::new(
-            Reason::HeaderTooLarge,
+            Reason::CertificateUntrusted,
             format!(
-                "{} would have {} bytes, more than certificate_header.max_bytes",
-                header.name,
-                value.len()
+                "the client presented {} certificates, more than limits.max_chain_certificates",
+                chain.len()
             ),
         ));
     }
-    let mut fields = vec![(header.name.clone(), value.into_bytes())];
-    if let Some(name) = &config.thumbprint_header {
-        fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
-    }
-    if let (Some(name), Some(client_id), Forwarding::Authenticated) =
-        (&config.client_id_header, &verdict.client_id, forwarding)
-    {
-        fields.push((name.clone(), client_id.clone().into_bytes()));
-    }
-    if let Some((signature, key)) = &config.signature {
-        if signature.covers("content-digest") {
-            let digest = byte_sequence(&Sha256::digest(&request.body));
-            fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
-        }
-        let signature_fields = sign(config, signature, key, request, &fields, random)?;
-        fields.extend(signature_fields);
-    }
-    Ok(fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value)).collect())
+    Ok(chain.into_iter().filter(|der| der != certificate.der()).collect())
 }
 
 fn sign(

@@ -7,6 +7,7 @@ use crate::{
     distinguished_name::DistinguishedName,
     public_key::PublicKey,
     thumbprint::Thumbprint,
+    trust::TrustAnchors,
 };
 
 /// What certbound knows of one `client_id`.
@@ -27,7 +28,16 @@ pub enum ClientAuthMethod {
     /// `self_signed_tls_client_auth` (RFC 8705 §2.2).
     SelfSignedTlsClientAuth(RegisteredCertificates),
     /// `tls_client_auth`, the PKI method (RFC 8705 §2.1).
-    TlsClientAuth(SubjectMatch),
+    TlsClientAuth(SubjectMatch, Trust),
+}
+
+/// Who must have verified the path from a certificate to a CA.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// The filter itself, to one of these sets; never empty.
+    Anchors(Vec<TrustAnchors>),
+    /// Envoy, in the handshake of this connection: no trust anchors are configured.
+    Envoy,
 }
 
 /// The one registered subject value of the PKI method (RFC 8705 §2.1.2).

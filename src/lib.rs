@@ -3,9 +3,10 @@
 //! The crate is layered; a module uses its own layer and those above it in this list, never one below:
 //!
 //! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`], [`jwt`], [`pem`],
-//!    [`public_key`], [`thumbprint`]
+//!    [`public_key`], [`thumbprint`], [`xfcc`]
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
-//!    [`endpoint`] (where clients authenticate), [`http_signature`], [`config`]
+//!    [`endpoint`] (where clients authenticate), [`http_signature`], [`trust`] (anchors, path
+//!    validation, revocation), [`config`]
 //! 3. decision: [`request`] (what the filter was told), [`sanitise`] (which headers go), [`authenticate`],
 //!    [`rejection`] (the one table from reason to answer)
 //! 4. the edge: `filter`, compiled for wasm32 only, the only code that names proxy-wasm
@@ -29,6 +30,8 @@ pub mod rejection;
 pub mod request;
 pub mod sanitise;
 pub mod thumbprint;
+pub mod trust;
+pub mod xfcc;
 
 #[cfg(target_arch = "wasm32")]
 mod filter;

@@ -21,14 +21,24 @@ pub fn certificates(text: &[u8]) -> Result<Vec<Vec<u8>>, InvalidPem> {
 /// # Errors
 /// When there is none, more than one, or a damaged one.
 pub fn peer_certificate(text: &[u8]) -> Result<Vec<u8>, InvalidPem> {
-    // `%` is in no PEM text, so its presence tells the two encodings apart.
-    let text: Cow<'_, [u8]> =
-        if text.contains(&b'%') { percent_decode(text).into() } else { Cow::Borrowed(text) };
-    let mut certificates = certificates(&text)?;
+    let mut certificates = certificates(&decoded(text))?;
     match (certificates.pop(), certificates.is_empty()) {
         (Some(certificate), true) => Ok(certificate),
         _ => Err(InvalidPem::SeveralCertificates),
     }
+}
+
+/// Reads the chain of certificates that Envoy reports, as PEM, plain or URL-encoded, end-entity certificate first.
+///
+/// # Errors
+/// When there is none, or a damaged one.
+pub fn peer_certificate_chain(text: &[u8]) -> Result<Vec<Vec<u8>>, InvalidPem> {
+    certificates(&decoded(text))
+}
+
+/// `%` is in no PEM text, so its presence tells the two encodings apart.
+fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.contains(&b'%') { percent_decode(text).into() } else { Cow::Borrowed(text) }
 }
 
 /// Why a text is not the PEM that was expected.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-/// Why a request was refused. The client learns only [`Reason::oauth_error`].
+/// Why a request was refused. The client learns only [`Reason::status_and_error`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -22,6 +22,8 @@ pub enum Reason {
     CertificateNotYetValid,
     /// Key usage or extended key usage does not allow client authentication (RFC 5280 §4.2.1.3, §4.2.1.12).
     CertificatePurpose,
+    /// On the CRL of its issuer, or an intermediate on the only path is (RFC 5280 §6.3).
+    CertificateRevoked,
     /// There is a certificate, but it cannot be obtained or parsed.
     CertificateUnreadable,
     /// The path to a trusted CA was not verified (RFC 8705 §2.1).
@@ -51,7 +53,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for the definition of counters.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BodyTooLarge,
         Self::BodyUnreadable,
         Self::CertificateExpired,
@@ -59,6 +61,7 @@ impl Reason {
         Self::CertificateNotRegistered,
         Self::CertificateNotYetValid,
         Self::CertificatePurpose,
+        Self::CertificateRevoked,
         Self::CertificateUnreadable,
         Self::CertificateUntrusted,
         Self::ClientIdConflict,
@@ -83,6 +86,7 @@ impl Reason {
             Self::CertificateNotRegistered => "certificate_not_registered",
             Self::CertificateNotYetValid => "certificate_not_yet_valid",
             Self::CertificatePurpose => "certificate_purpose",
+            Self::CertificateRevoked => "certificate_revoked",
             Self::CertificateUnreadable => "certificate_unreadable",
             Self::CertificateUntrusted => "certificate_untrusted",
             Self::ClientIdConflict => "client_id_conflict",
@@ -113,6 +117,7 @@ impl Reason {
             | Self::CertificateNotRegistered
             | Self::CertificateNotYetValid
             | Self::CertificatePurpose
+            | Self::CertificateRevoked
             | Self::CertificateUnreadable
             | Self::CertificateUntrusted
             | Self::ClientNotRegistered

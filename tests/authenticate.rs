@@ -14,6 +14,7 @@ use certbound::{
     rejection::{Reason, Rejection},
     request::{Connection, Headers, Request},
     sanitise::HeaderChange,
+    trust::VerdictCache,
 };
 use demo_pki::Pki;
 use sha2::{Digest as _, Sha256};
@@ -58,7 +59,13 @@ fn apply(headers: &mut Headers, changes: Vec<HeaderChange>) {
     }
 }
 
-fn observe(config: &Config, case: &Case, pki: &Pki, now: u64) -> Observed {
+fn observe(
+    config: &Config,
+    verdicts: &mut VerdictCache,
+    case: &Case,
+    pki: &Pki,
+    now: u64,
+) -> Observed {
     let mut received = headers(case.request.headers());
     for (name, value) in [
         (":method", case.request.method.as_str()),
@@ -83,7 +90,7 @@ fn observe(config: &Config, case: &Case, pki: &Pki, now: u64) -> Observed {
         } else {
             let connection = connection(case, pki);
             let request = Request { connection, headers: received, body, now };
-            authenticate(config, &request, &mut |_| true)
+            authenticate(config, &request, verdicts, &mut |_| true)
         };
         observed.client_id = verdict.client_id;
         let outcome = match verdict.outcome {
@@ -129,9 +136,10 @@ fn every_case_is_decided_as_expected() {
     let mut decided = 0;
     for file in CaseFile::read_all(&pki) {
         let config = config(&file);
+        let mut verdicts = VerdictCache::default();
         for case in file.cases.iter().filter(|case| case.runs_in("native")) {
             decided += 1;
-            let observed = observe(&config, case, &pki, now);
+            let observed = observe(&config, &mut verdicts, case, &pki, now);
             for problem in case.problems(&observed, &pki) {
                 problems.push(format!("{}: {}: {problem}", file.name, case.name));
             }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     ConfigError,
     document::{self, AuthMethod},
+    trust_anchors::Sets,
 };
 use crate::{
     certificate::Certificate,
@@ -81,7 +82,7 @@ const OTHER_METADATA: [&str; 55] = [
 const SECRET_METADATA: [&str; 2] = ["client_secret", "registration_access_token"];
 
 /// The metadata that has.
-const METADATA: [&str; 10] = [
+const METADATA: [&str; 11] = [
     "client_id",
     "token_endpoint_auth_method",
     "tls_client_auth_subject_dn",
@@ -92,10 +93,12 @@ const METADATA: [&str; 10] = [
     "jwks",
     "certificate_thumbprints",
     "tls_client_certificate_bound_access_tokens",
+    "trust_anchors",
 ];
 
 pub(super) fn compile(
     written: Vec<Value>,
+    trust_anchors: &Sets,
     errors: &mut Vec<ConfigError>,
 ) -> HashMap<String, Client> {
     let mut clients = HashMap::with_capacity(written.len());
@@ -119,7 +122,7 @@ pub(super) fn compile(
             );
         }
         let certificate_bound_access_tokens = client.tls_client_certificate_bound_access_tokens;
-        if let Some(method) = entry.method(client, has_jwks_uri) {
+        if let Some(method) = entry.method(client, trust_anchors, has_jwks_uri) {
             let client = Client { method, certificate_bound_access_tokens };
             if clients.insert(client_id.clone(), client).is_some() {
                 entry.error(
@@ -165,7 +168,12 @@ impl Entry<'_> {
         }
     }
 
-    fn method(&mut self, client: document::Client, has_jwks_uri: bool) -> Option<ClientAuthMethod> {
+    fn method(
+        &mut self,
+        client: document::Client,
+        trust_anchors: &Sets,
+        has_jwks_uri: bool,
+    ) -> Option<ClientAuthMethod> {
         let subjects: Vec<(&str, String)> = [
             ("tls_client_auth_san_dns", client.tls_client_auth_san_dns),
             ("tls_client_auth_san_email", client.tls_client_auth_san_email),
@@ -190,8 +198,19 @@ impl Entry<'_> {
                 "only for `token_endpoint_auth_method: self_signed_tls_client_auth`: remove it, or change the method",
             );
         }
+        if !is_pki && client.trust_anchors.is_some() {
+            self.error(
+                "trust_anchors",
+                "only for `token_endpoint_auth_method: tls_client_auth`: remove it, or change the method",
+            );
+        }
         if is_pki {
-            self.subject_match(subjects).map(ClientAuthMethod::TlsClientAuth)
+            let trust = trust_anchors
+                .bound(client.trust_anchors.as_deref())
+                .map_err(|message| self.error("trust_anchors", message))
+                .ok();
+            let subject = self.subject_match(subjects);
+            Some(ClientAuthMethod::TlsClientAuth(subject?, trust?))
         } else if is_self_signed {
             Some(ClientAuthMethod::SelfSignedTlsClientAuth(self.registered_certificates(
                 client.jwks,

@@ -1,6 +1,8 @@
 //! The configuration as it is written: one type per object of the reference, unknown keys refused. What the values mean is
 //! checked in the parent module.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -20,6 +22,8 @@ pub(super) struct Document {
     pub(super) limits: Limits,
     pub(super) signature: Option<Signature>,
     pub(super) thumbprint_header: Option<String>,
+    #[serde(default)]
+    pub(super) trust_anchors: BTreeMap<String, TrustAnchors>,
     #[serde(default)]
     pub(super) unregistered_clients: super::UnregisteredClients,
 }
@@ -46,9 +50,16 @@ pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
         let path = error.path().to_string();
         Fault {
             path: if path == "." { String::new() } else { path },
-            message: error.into_inner().to_string(),
+            message: in_plain_words(&error.into_inner().to_string()),
         }
     })
+}
+
+/// serde says what it expected in the names of Rust's types.
+fn in_plain_words(message: &str) -> String {
+    message
+        .replace("expected usize", "expected a number")
+        .replace("expected u64", "expected a number")
 }
 
 #[derive(Deserialize)]
@@ -73,6 +84,25 @@ pub(super) struct Client {
     pub(super) tls_client_auth_san_ip: Option<String>,
     pub(super) tls_client_auth_san_uri: Option<String>,
     pub(super) tls_client_auth_subject_dn: Option<String>,
+    pub(super) trust_anchors: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrustAnchors {
+    pub(super) certificates: String,
+    pub(super) intermediates: Option<String>,
+    pub(super) crls: Option<String>,
+    #[serde(default)]
+    pub(super) unknown_revocation_status: UnknownRevocationStatus,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum UnknownRevocationStatus {
+    Allow,
+    #[default]
+    Deny,
 }
 
 /// The OAuth Token Endpoint Authentication Methods registry.
@@ -152,4 +182,5 @@ pub(super) struct Secret {
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub(super) max_body_bytes: Option<usize>,
+    pub(super) max_chain_certificates: Option<usize>,
 }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod document;
+mod trust_anchors;
 mod value;
 
 use std::{
@@ -13,11 +14,12 @@ use serde::Deserialize;
 use sfv::KeyRef;
 
 use crate::{
-    client::Client,
+    client::{Client, Trust},
     client_cert::CertificateHeaderFormat,
     endpoint::{Endpoint, PathMatch, normalise_path, split_target},
     http_signature::{Component, HttpMessageSignature, SigningKey, SigningSecret},
     sanitise::Sanitiser,
+    trust::MAXIMUM_CHAIN_CERTIFICATES,
 };
 use document::{Document, Each, Fault};
 
@@ -42,8 +44,12 @@ pub struct Config {
     pub sanitiser: Sanitiser,
     /// How and with which key the certificate header is signed.
     pub signature: Option<(HttpMessageSignature, SigningKey)>,
+    /// The most certificates that a client may present, its own included.
+    pub max_chain_certificates: usize,
     /// Lower-case name of the header for `x5t#S256`.
     pub thumbprint_header: Option<String>,
+    /// Every set of trust anchors, or Envoy's verdict if there is none: for clients that are not registered.
+    pub trust: Trust,
     /// What becomes of clients that are not registered.
     pub unregistered_clients: UnregisteredClients,
 }
@@ -132,7 +138,8 @@ fn compile(
     errors: &mut Vec<ConfigError>,
 ) -> Option<Config> {
     let endpoints = compile_endpoints(document.endpoints, errors);
-    let clients = clients::compile(document.clients, errors);
+    let trust_anchors = trust_anchors::compile(document.trust_anchors, errors);
+    let clients = clients::compile(document.clients, &trust_anchors, errors);
     let certificate_header = CertificateHeader {
         format: match document.certificate_header.format {
             document::Format::Rfc9440 => CertificateHeaderFormat::Rfc9440,
@@ -151,6 +158,13 @@ fn compile(
         DEFAULT_MAX_BODY_BYTES,
         1..=1_048_576,
         "limits.max_body_bytes",
+        errors,
+    );
+    let max_chain_certificates = in_range(
+        document.limits.max_chain_certificates,
+        MAXIMUM_CHAIN_CERTIFICATES,
+        1..=MAXIMUM_CHAIN_CERTIFICATES,
+        "limits.max_chain_certificates",
         errors,
     );
     let mut names = HeaderNames { taken: BTreeSet::new(), errors };
@@ -182,8 +196,10 @@ fn compile(
         endpoints,
         enforcement: document.enforcement,
         max_body_bytes,
+        max_chain_certificates,
         signature,
         thumbprint_header,
+        trust: trust_anchors.all(),
         unregistered_clients: document.unregistered_clients,
     })
 }

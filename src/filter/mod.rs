@@ -3,7 +3,7 @@
 mod host;
 mod metrics;
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use log::{error, info, warn};
 use proxy_wasm::{
@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     rejection::{Reason, Rejection},
     request::{Headers, Request},
+    trust::VerdictCache,
 };
 use host::HostError;
 use metrics::Metrics;
@@ -43,6 +44,8 @@ struct Plugin {
 struct Active {
     config: Config,
     metrics: Metrics,
+    /// Starts empty with every configuration, so that a changed set or CRL counts at once.
+    verdicts: RefCell<VerdictCache>,
 }
 
 impl Context for Plugin {}
@@ -80,7 +83,8 @@ fn configure(size: usize) -> Result<Active, String> {
     #[allow(clippy::disallowed_methods)]
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::parse(&bytes, &env).map_err(|errors| errors.to_string())?;
-    Ok(Active { config, metrics: Metrics::define().map_err(unavailable)? })
+    let metrics = Metrics::define().map_err(unavailable)?;
+    Ok(Active { config, metrics, verdicts: RefCell::default() })
 }
 
 /// One request.
@@ -172,7 +176,8 @@ impl Stream {
             now: host::now()?,
             headers,
         };
-        let verdict = authenticate(&self.active.config, &request, &mut host::random);
+        let mut verdicts = self.active.verdicts.try_borrow_mut().map_err(|_| HostError)?;
+        let verdict = authenticate(&self.active.config, &request, &mut verdicts, &mut host::random);
         let scheme = request.headers.values("authorization").next().map(basic::scheme);
         Ok((verdict, scheme.map(<[u8]>::to_vec)))
     }

@@ -1,0 +1,528 @@
+//! Verification of signatures over certificates and CRLs with RustCrypto, in the form that `rustls-webpki` takes.
+//!
+//! | public key | signatures |
+//! |---|---|
+//! | P-256, P-384 (RFC 5480) | ECDSA with SHA-256, SHA-384, SHA-512 (RFC 5758) |
+//! | RSA of 2048 to 4096 bits (RFC 3279) | PKCS#1 v1.5 and PSS with SHA-256, SHA-384, SHA-512 (RFC 8017, RFC 4055) |
+//! | Ed25519 (RFC 8410) | Ed25519 |
+//!
+//! What is left open by the standards is decided so:
+//! - RSA signature algorithms without the NULL parameters are accepted, and likewise the hash algorithms inside PSS
+//!   parameters: RFC 4055 §2.1 and §5 oblige us to. `rsaEncryption` keys must have the NULL (RFC 3279 §2.3.1), and so
+//!   must the `DigestInfo` inside a PKCS#1 v1.5 signature, of which only one encoding is compared.
+//! - PSS has MGF1 with the same hash, a salt of the hash's length and a key of type `rsaEncryption`. `id-RSASSA-PSS` keys are
+//!   not supported.
+//! - Elliptic curve points are uncompressed. RFC 5480 §2.2 makes compressed ones optional, and BoringSSL refuses them.
+//! - Ed25519 is verified strictly: no key or commitment of small order, with which a signature fits several messages.
+//! - ECDSA signatures may have a high `s`, as X.509 always allowed.
+//! - RSA exponents are odd, at least 3 and at most 2^33 - 1, since every further bit costs the verifier.
+//! - SHA-1 is never accepted, nor is P-521: four such signatures alone cost 12 ms in wasm.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use crypto_bigint::{
+    BoxedUint, Odd,
+    modular::{BoxedMontyForm, BoxedMontyParams},
+};
+use der::{Decode as _, Reader as _, SliceReader, asn1::UintRef};
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use rustls_pki_types::{
+    AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
+};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+/// One pair of public key algorithm and signature algorithm.
+#[derive(Debug)]
+pub(super) struct Algorithm {
+    public_key: AlgorithmIdentifier,
+    signature: AlgorithmIdentifier,
+    scheme: Scheme,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Scheme {
+    EcdsaP256(Hash),
+    EcdsaP384(Hash),
+    Ed25519,
+    RsaPkcs1(Hash),
+    RsaPss(Hash),
+}
+
+/// Everything that is accepted, the common ones first.
+pub(super) static ALGORITHMS: &[Algorithm] = {
+    use Hash::{Sha256, Sha384, Sha512};
+    use Scheme::{EcdsaP256, EcdsaP384, Ed25519, RsaPkcs1, RsaPss};
+    const P256: AlgorithmIdentifier = alg_id::ECDSA_P256;
+    const P384: AlgorithmIdentifier = alg_id::ECDSA_P384;
+    const RSA: AlgorithmIdentifier = alg_id::RSA_ENCRYPTION;
+    &[
+        Algorithm::new(P256, alg_id::ECDSA_SHA256, EcdsaP256(Sha256)),
+        Algorithm::new(P384, alg_id::ECDSA_SHA384, EcdsaP384(Sha384)),
+        Algorithm::new(RSA, alg_id::RSA_PKCS1_SHA256, RsaPkcs1(Sha256)),
+        Algorithm::new(RSA, alg_id::RSA_PKCS1_SHA384, RsaPkcs1(Sha384)),
+        Algorithm::new(RSA, alg_id::RSA_PKCS1_SHA512, RsaPkcs1(Sha512)),
+        Algorithm::new(RSA, alg_id::RSA_PSS_SHA256, RsaPss(Sha256)),
+        Algorithm::new(RSA, alg_id::RSA_PSS_SHA384, RsaPss(Sha384)),
+        Algorithm::new(RSA, alg_id::RSA_PSS_SHA512, RsaPss(Sha512)),
+        Algorithm::new(alg_id::ED25519, alg_id::ED25519, Ed25519),
+        Algorithm::new(P256, alg_id::ECDSA_SHA384, EcdsaP256(Sha384)),
+        Algorithm::new(P256, alg_id::ECDSA_SHA512, EcdsaP256(Sha512)),
+        Algorithm::new(P384, alg_id::ECDSA_SHA256, EcdsaP384(Sha256)),
+        Algorithm::new(P384, alg_id::ECDSA_SHA512, EcdsaP384(Sha512)),
+        Algorithm::new(RSA, pkcs1::SHA256_WITHOUT_NULL, RsaPkcs1(Sha256)),
+        Algorithm::new(RSA, pkcs1::SHA384_WITHOUT_NULL, RsaPkcs1(Sha384)),
+        Algorithm::new(RSA, pkcs1::SHA512_WITHOUT_NULL, RsaPkcs1(Sha512)),
+        Algorithm::new(RSA, pss::SHA256_WITHOUT_NULL, RsaPss(Sha256)),
+        Algorithm::new(RSA, pss::SHA384_WITHOUT_NULL, RsaPss(Sha384)),
+        Algorithm::new(RSA, pss::SHA512_WITHOUT_NULL, RsaPss(Sha512)),
+    ]
+};
+
+impl Algorithm {
+    const fn new(
+        public_key: AlgorithmIdentifier,
+        signature: AlgorithmIdentifier,
+        scheme: Scheme,
+    ) -> Self {
+        Self { public_key, signature, scheme }
+    }
+
+    fn verify(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
+        match self.scheme {
+            Scheme::EcdsaP256(hash) => {
+                let key = p256_key(public_key)?;
+                let signature = p256::ecdsa::Signature::from_der(signature).ok()?;
+                key.verify_prehash(&hash.digest(&[message]), &signature).ok()
+            }
+            Scheme::EcdsaP384(hash) => {
+                let key = p384_key(public_key)?;
+                let signature = p384::ecdsa::Signature::from_der(signature).ok()?;
+                key.verify_prehash(&hash.digest(&[message]), &signature).ok()
+            }
+            Scheme::Ed25519 => {
+                let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
+                ed25519_key(public_key)?.verify_strict(message, &signature).ok()
+            }
+            Scheme::RsaPkcs1(hash) => {
+                let encoded = RsaKey::from_der(public_key)?.recover(signature)?;
+                pkcs1::is_encoding_of(hash, message, &encoded).then_some(())
+            }
+            Scheme::RsaPss(hash) => {
+                let key = RsaKey::from_der(public_key)?;
+                let encoded = key.recover(signature)?;
+                pss::is_encoding_of(hash, message, &encoded, key.bits()).then_some(())
+            }
+        }
+    }
+
+    /// About how many microseconds a verification takes in wasm (../shared/module.md, measured again in this crate).
+    fn cost(&self, public_key: &[u8], message: &[u8]) -> u32 {
+        let key = match self.scheme {
+            Scheme::EcdsaP256(_) => 650,
+            Scheme::EcdsaP384(_) => COST_OF_P384,
+            Scheme::Ed25519 => 120,
+            // 2048, 3072, 4096 bits, as DER with the exponent beside the modulus.
+            Scheme::RsaPkcs1(_) | Scheme::RsaPss(_) => match public_key.len() {
+                ..=280 => 250,
+                281..=410 => 500,
+                411.. => 900,
+            },
+        };
+        let hashing = u32::try_from(message.len() / 128).unwrap_or(u32::MAX);
+        hashing.saturating_add(key)
+    }
+}
+
+const COST_OF_P384: u32 = 2_650;
+
+/// What one path may cost, in microseconds of wasm: the signatures of the longest chain, all of them of the slowest kind.
+pub(super) const MAXIMUM_COST: u32 = 14_000;
+
+fn p256_key(point: &[u8]) -> Option<p256::ecdsa::VerifyingKey> {
+    is_uncompressed(point).then(|| p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok())?
+}
+
+fn p384_key(point: &[u8]) -> Option<p384::ecdsa::VerifyingKey> {
+    is_uncompressed(point).then(|| p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok())?
+}
+
+fn is_uncompressed(point: &[u8]) -> bool {
+    point.first() == Some(&4)
+}
+
+fn ed25519_key(point: &[u8]) -> Option<ed25519_dalek::VerifyingKey> {
+    let key = ed25519_dalek::VerifyingKey::try_from(point).ok()?;
+    (!key.is_weak()).then_some(key)
+}
+
+/// Whether a public key, as the parts of a SubjectPublicKeyInfo, is one with which certificates can be verified.
+pub(super) fn is_suitable_key(algorithm: &[u8], key: &[u8]) -> bool {
+    if algorithm == alg_id::ECDSA_P256.as_ref() {
+        p256_key(key).is_some()
+    } else if algorithm == alg_id::ECDSA_P384.as_ref() {
+        p384_key(key).is_some()
+    } else if algorithm == alg_id::ED25519.as_ref() {
+        ed25519_key(key).is_some()
+    } else {
+        algorithm == alg_id::RSA_ENCRYPTION.as_ref() && RsaKey::from_der(key).is_some()
+    }
+}
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verified {
+    /// The signature is the key's.
+    Yes,
+    /// It is not, or verifying it would have cost too much.
+    No,
+    /// The algorithm is none of [`ALGORITHMS`], or not one for the key.
+    Unsupported,
+}
+
+/// Something signed: `SEQUENCE { content, signatureAlgorithm, signature BIT STRING }` (RFC 5280 §4.1, §5.1).
+#[derive(Clone, Debug)]
+pub(super) struct Signed<T> {
+    content: T,
+    algorithm: T,
+    signature: T,
+}
+
+impl<'a> Signed<&'a [u8]> {
+    pub(super) fn from_der(encoding: &'a [u8]) -> Option<Self> {
+        let mut reader = SliceReader::new(encoding).ok()?;
+        let signed = reader.sequence(|reader| -> der::Result<_> {
+            Ok(Self {
+                content: reader.tlv_bytes()?,
+                algorithm: content_octets(reader.tlv_bytes()?)?,
+                signature: content_octets(reader.tlv_bytes()?)?,
+            })
+        });
+        let mut signed = signed.ok()?;
+        // The first octet counts the unused bits (X.690 §8.6.2.2), of which no signature has any.
+        signed.signature = signed.signature.strip_prefix(&[0])?;
+        Some(signed)
+    }
+
+    pub(super) fn into_owned(self) -> Signed<Vec<u8>> {
+        Signed {
+            content: self.content.into(),
+            algorithm: self.algorithm.into(),
+            signature: self.signature.into(),
+        }
+    }
+}
+
+fn content_octets(tlv: &[u8]) -> der::Result<&[u8]> {
+    der::asn1::AnyRef::from_der(tlv).map(der::asn1::AnyRef::value)
+}
+
+impl<T: AsRef<[u8]>> Signed<T> {
+    /// Verifies the signature with a key given as the parts of a SubjectPublicKeyInfo.
+    pub(super) fn verify(&self, key_algorithm: &[u8], key: &[u8], meter: &Meter) -> Verified {
+        let algorithm = ALGORITHMS.iter().find(|algorithm| {
+            algorithm.public_key.as_ref() == key_algorithm
+                && algorithm.signature.as_ref() == self.algorithm.as_ref()
+        });
+        let Some(algorithm) = algorithm else { return Verified::Unsupported };
+        let verifier = Metered { algorithm, meter };
+        match verifier.verify_signature(key, self.content.as_ref(), self.signature.as_ref()) {
+            Ok(()) => Verified::Yes,
+            Err(InvalidSignature) => Verified::No,
+        }
+    }
+}
+
+/// Counts and limits the verifications for one path, and does none of them twice.
+#[derive(Debug)]
+pub(super) struct Meter {
+    // Behind a mutex since webpki wants its algorithms to be `Sync`; there is never a second thread.
+    work: Mutex<Work>,
+    limit: u32,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    cost: u32,
+    is_exhausted: bool,
+    signatures: Vec<([u8; 32], bool)>,
+}
+
+impl Meter {
+    pub(super) fn new(limit: u32) -> Self {
+        Self { work: Mutex::default(), limit }
+    }
+
+    /// The algorithms, each of which reports to this meter.
+    pub(super) fn algorithms(&self) -> Vec<Metered<'_>> {
+        ALGORITHMS.iter().map(|algorithm| Metered { algorithm, meter: self }).collect()
+    }
+
+    /// How many signatures were verified, whether they were right or wrong.
+    pub(super) fn verifications(&self) -> usize {
+        self.with(|work| work.signatures.len())
+    }
+
+    /// Whether a verification was left out because of its cost.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.with(|work| work.is_exhausted)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Work) -> T) -> T {
+        act(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An algorithm whose use is counted.
+pub(super) struct Metered<'a> {
+    algorithm: &'static Algorithm,
+    meter: &'a Meter,
+}
+
+impl fmt::Debug for Metered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.algorithm.fmt(f)
+    }
+}
+
+impl SignatureVerificationAlgorithm for Metered<'_> {
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature
+    }
+
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let cost = self.algorithm.cost(public_key, message);
+        self.meter.with(|work| {
+            let id = id_of(&[
+                self.algorithm.public_key.as_ref(),
+                public_key,
+                self.algorithm.signature.as_ref(),
+                message,
+                signature,
+            ]);
+            let known = work.signatures.iter().find(|(other, _)| *other == id);
+            let is_right = if let Some((_, is_right)) = known {
+                *is_right
+            } else if work.cost.saturating_add(cost) > self.meter.limit {
+                work.is_exhausted = true;
+                false
+            } else {
+                work.cost = work.cost.saturating_add(cost);
+                let is_right = self.algorithm.verify(public_key, message, signature).is_some();
+                work.signatures.push((id, is_right));
+                is_right
+            };
+            if is_right { Ok(()) } else { Err(InvalidSignature) }
+        })
+    }
+}
+
+/// SHA-256 over the parts and their lengths, so that no two lists of parts have the same.
+pub(super) fn id_of(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl Hash {
+    fn digest(self, parts: &[&[u8]]) -> Vec<u8> {
+        fn digest<D: sha2::Digest>(parts: &[&[u8]]) -> Vec<u8> {
+            let mut hash = D::new();
+            for part in parts {
+                hash.update(part);
+            }
+            hash.finalize().to_vec()
+        }
+        match self {
+            Self::Sha256 => digest::<Sha256>(parts),
+            Self::Sha384 => digest::<Sha384>(parts),
+            Self::Sha512 => digest::<Sha512>(parts),
+        }
+    }
+}
+
+/// An RSA public key (RFC 8017 §3.1). Written over `crypto-bigint` and not with the crate `rsa`, whose stable release
+/// takes three times as long and of which an audit always complains (RUSTSEC-2023-0071); nothing here is secret.
+struct RsaKey {
+    modulus: Odd<BoxedUint>,
+    modulus_bytes: usize,
+    exponent: u64,
+}
+
+impl RsaKey {
+    const BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
+    const EXPONENTS: std::ops::RangeInclusive<u64> = 3..=(1 << 33) - 1;
+
+    /// Reads an `RSAPublicKey` (RFC 8017 appendix A.1.1).
+    fn from_der(encoding: &[u8]) -> Option<Self> {
+        let mut reader = SliceReader::new(encoding).ok()?;
+        let (modulus, exponent) = reader
+            .sequence(|reader| -> der::Result<_> {
+                Ok((UintRef::decode(reader)?, UintRef::decode(reader)?))
+            })
+            .ok()?;
+        reader.finish().ok()?;
+        let modulus_bytes = modulus.as_bytes().len();
+        if modulus_bytes > 512 || exponent.as_bytes().len() > 8 {
+            return None;
+        }
+        let exponent =
+            exponent.as_bytes().iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        let modulus = BoxedUint::from_be_slice_vartime(modulus.as_bytes());
+        let key = Self { modulus: Option::from(Odd::new(modulus))?, modulus_bytes, exponent };
+        let is_suitable = Self::BITS.contains(&key.bits())
+            && Self::EXPONENTS.contains(&exponent)
+            && exponent & 1 == 1;
+        is_suitable.then_some(key)
+    }
+
+    fn bits(&self) -> u32 {
+        self.modulus.bits_vartime()
+    }
+
+    /// RSAVP1 (RFC 8017 §5.2.2): the encoded message, as long as the modulus.
+    fn recover(&self, signature: &[u8]) -> Option<Vec<u8>> {
+        if signature.len() != self.modulus_bytes {
+            return None;
+        }
+        let signature = BoxedUint::from_be_slice(signature, self.modulus.bits_precision()).ok()?;
+        if signature >= *self.modulus {
+            return None;
+        }
+        let parameters = BoxedMontyParams::new_vartime(self.modulus.clone());
+        let base = BoxedMontyForm::new(signature, &parameters);
+        let mut power = base.clone();
+        // From the second highest bit down: square, and multiply where the bit is set.
+        for bit in (0..self.exponent.ilog2()).rev() {
+            power = power.square();
+            if self.exponent >> bit & 1 == 1 {
+                power = power.mul(&base);
+            }
+        }
+        let encoded = power.retrieve().to_be_bytes();
+        // The number fills whole words, of which a modulus of an odd length leaves some octets unused.
+        encoded.get(encoded.len().checked_sub(self.modulus_bytes)?..).map(<[u8]>::to_vec)
+    }
+}
+
+/// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2).
+mod pkcs1 {
+    use rustls_pki_types::AlgorithmIdentifier;
+
+    use super::Hash;
+
+    pub(super) const SHA256_WITHOUT_NULL: AlgorithmIdentifier =
+        AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b");
+    pub(super) const SHA384_WITHOUT_NULL: AlgorithmIdentifier =
+        AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c");
+    pub(super) const SHA512_WITHOUT_NULL: AlgorithmIdentifier =
+        AlgorithmIdentifier::from_slice(b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d");
+
+    /// What stands before the hash in a `DigestInfo` (RFC 8017 §9.2 note 1).
+    fn digest_info(hash: Hash) -> &'static [u8] {
+        match hash {
+            Hash::Sha256 => {
+                b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+            }
+            Hash::Sha384 => {
+                b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30"
+            }
+            Hash::Sha512 => {
+                b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"
+            }
+        }
+    }
+
+    /// EMSA-PKCS1-v1_5 (RFC 8017 §9.2): encodes the message and compares, so that there is nothing to parse.
+    pub(super) fn is_encoding_of(hash: Hash, message: &[u8], encoded: &[u8]) -> bool {
+        let digest = hash.digest(&[message]);
+        let padding = encoded
+            .strip_suffix(&*digest)
+            .and_then(|rest| rest.strip_suffix(digest_info(hash)))
+            .and_then(|rest| rest.strip_suffix(&[0]))
+            .and_then(|rest| rest.strip_prefix(&[0, 1]));
+        // At 2048 bits and more there are far more than the eight octets of padding that are asked for.
+        padding.is_some_and(|padding| padding.iter().all(|octet| *octet == 0xff))
+    }
+}
+
+/// RSASSA-PSS (RFC 8017 §8.1).
+mod pss {
+    use rustls_pki_types::AlgorithmIdentifier;
+
+    use super::Hash;
+
+    /// `RSASSA-PSS-params` (RFC 4055 §3.1) with the last octet of the hash's identifier and the length of the salt.
+    macro_rules! without_null {
+        ($hash:literal, $salt:literal) => {
+            AlgorithmIdentifier::from_slice(&[
+                0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a, 0x30, 0x30, 0xa0,
+                0x0d, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
+                $hash, 0xa1, 0x1a, 0x30, 0x18, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
+                0x01, 0x01, 0x08, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04,
+                0x02, $hash, 0xa2, 0x03, 0x02, 0x01, $salt,
+            ])
+        };
+    }
+
+    pub(super) const SHA256_WITHOUT_NULL: AlgorithmIdentifier = without_null!(1, 32);
+    pub(super) const SHA384_WITHOUT_NULL: AlgorithmIdentifier = without_null!(2, 48);
+    pub(super) const SHA512_WITHOUT_NULL: AlgorithmIdentifier = without_null!(3, 64);
+
+    /// EMSA-PSS-VERIFY (RFC 8017 §9.1.2) with a salt of the hash's length.
+    pub(super) fn is_encoding_of(
+        hash: Hash,
+        message: &[u8],
+        encoded: &[u8],
+        modulus_bits: u32,
+    ) -> bool {
+        check(hash, message, encoded, modulus_bits).is_some_and(|is_right| is_right)
+    }
+
+    fn check(hash: Hash, message: &[u8], encoded: &[u8], modulus_bits: u32) -> Option<bool> {
+        // The encoding is one bit shorter than the modulus, and therefore sometimes one octet.
+        let unused_bits = 8_u32.checked_sub(modulus_bits.checked_sub(1)? % 8)? % 8;
+        let encoded = if modulus_bits % 8 == 1 { encoded.strip_prefix(&[0])? } else { encoded };
+        let digest = hash.digest(&[message]);
+        let encoded = encoded.strip_suffix(&[0xbc])?;
+        let (masked, seed) = encoded.split_at_checked(encoded.len().checked_sub(digest.len())?)?;
+        let mask = 0xff_u8.checked_shr(unused_bits)?;
+        if masked.first()? & !mask != 0 {
+            return None;
+        }
+        let mut block: Vec<u8> =
+            masked.iter().zip(mgf1(hash, seed, masked.len())).map(|(a, b)| a ^ b).collect();
+        *block.first_mut()? &= mask;
+        let (padding, salt) = block.split_at_checked(block.len().checked_sub(digest.len())?)?;
+        let zeros = padding.strip_suffix(&[1])?;
+        let is_right =
+            zeros.iter().all(|octet| *octet == 0) && hash.digest(&[&[0; 8], &digest, salt]) == seed;
+        Some(is_right)
+    }
+
+    /// RFC 8017 appendix B.2.1.
+    fn mgf1(hash: Hash, seed: &[u8], length: usize) -> impl Iterator<Item = u8> {
+        (0_u32..).flat_map(move |counter| hash.digest(&[seed, &counter.to_be_bytes()])).take(length)
+    }
+}
