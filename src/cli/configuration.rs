@@ -1,0 +1,221 @@
+//! Configurations in files, checked the way the filter checks them when it starts.
+
+use std::{cell::RefCell, collections::BTreeSet, path::Path};
+
+use certbound::config::{Config, ConfigError};
+use serde_json::{Value, json};
+
+use super::{
+    bootstrap::{self, Filter, ModuleVariable, join},
+    yaml,
+};
+
+/// Something to say about a place in a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Finding {
+    pub(super) path: String,
+    pub(super) message: String,
+}
+
+impl Finding {
+    pub(super) fn new(path: &str, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), message: message.into() }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "path": self.path, "message": self.message })
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let separator = if self.path.is_empty() { "" } else { ": " };
+        write!(f, "{}{separator}{}", super::printable(&self.path), super::printable(&self.message))
+    }
+}
+
+/// A configuration of certbound, and all that is to be said about it.
+#[derive(Default)]
+pub(super) struct Configuration {
+    /// Where it is in the file; empty if it is the file.
+    pub(super) path: String,
+    /// As it is written; `null` if that is no JSON.
+    pub(super) written: Value,
+    /// `Some` if there are no errors.
+    pub(super) config: Option<Config>,
+    pub(super) errors: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
+}
+
+/// Reads every configuration of certbound in a file; never none.
+pub(super) fn read(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Configuration>, Finding> {
+    let whole = |message: String| Finding::new("", message);
+    let content = super::read(file).map_err(whole)?;
+    let text = str::from_utf8(&content)
+        .map_err(|_| whole(format!("{} is not text in UTF-8", file.display())))?;
+    let documents = yaml::documents(text)
+        .map_err(|error| whole(format!("{} is neither YAML nor JSON: {error}", file.display())))?;
+    let mut configurations = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        let at = if documents.len() == 1 { String::new() } else { format!("[{index}]") };
+        for filter in bootstrap::filters(document) {
+            let filter = Filter { path: join(&at, &filter.path), ..filter };
+            configurations.push(in_envoy(&filter, environment));
+        }
+    }
+    match documents.as_slice() {
+        _ if !configurations.is_empty() => Ok(configurations),
+        [document] if !bootstrap::is_envoy_configuration(document) => {
+            Ok(vec![alone(document, environment)])
+        }
+        [] => Err(whole(format!("{} is empty", file.display()))),
+        _ => Err(whole(format!(
+            "{} is a configuration of Envoy's without certbound: no wasm HTTP filter has a configuration with `endpoints`",
+            file.display()
+        ))),
+    }
+}
+
+fn alone(document: &Value, environment: &dyn Fn(&str) -> Option<String>) -> Configuration {
+    let variable = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Value);
+    checked(String::new(), document.to_string().as_bytes(), &variable)
+}
+
+fn in_envoy(filter: &Filter<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Configuration {
+    let warnings = filter.warnings();
+    let mut configuration = match filter.configuration() {
+        Err(error) => Configuration {
+            path: filter.path.clone(),
+            errors: vec![error],
+            ..Configuration::default()
+        },
+        Ok((path, bytes)) => {
+            let variable = |name: &str| match filter.variable(name) {
+                ModuleVariable::Absent => Variable::Absent,
+                ModuleVariable::FromHost => {
+                    environment(name).map_or(Variable::Unknown, Variable::Value)
+                }
+                ModuleVariable::Value(value) => Variable::Value(value),
+            };
+            checked(path, &bytes, &variable)
+        }
+    };
+    configuration.warnings.splice(0..0, warnings);
+    configuration
+}
+
+/// What can be known of a variable in the filter's environment.
+enum Variable {
+    /// The filter would not see it.
+    Absent,
+    /// It should be set where Envoy runs; here it is not.
+    Unknown,
+    Value(String),
+}
+
+fn checked(path: String, bytes: &[u8], variable: &dyn Fn(&str) -> Variable) -> Configuration {
+    let written: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let mut secrets = Vec::new();
+    collect_secrets(&written, &Value::Null, "", &mut secrets);
+    let unknown = RefCell::new(BTreeSet::new());
+    let env = |name: &str| match variable(name) {
+        Variable::Absent => None,
+        Variable::Value(value) => Some(value),
+        Variable::Unknown => {
+            unknown.borrow_mut().insert(name.to_owned());
+            let secret = secrets.iter().find(|secret| secret.variable == name);
+            Some(secret.map_or(SAMPLE_TEXT, |secret| secret.sample).to_owned())
+        }
+    };
+    let at = |ConfigError { path: key, message }| Finding { path: join(&path, &key), message };
+    let (config, errors) = match Config::parse(bytes, &env) {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(errors) => (None, errors.0.into_iter().map(at).collect()),
+    };
+    let unknown = unknown.into_inner();
+    let warnings = secrets
+        .iter()
+        .filter(|secret| unknown.contains(&secret.variable))
+        .map(|secret| Finding {
+            path: join(&path, &secret.path),
+            message: format!(
+                "the environment variable `{}` is not set here, so what it holds was not checked",
+                secret.variable
+            ),
+        })
+        .collect();
+    Configuration { path, written, config, errors, warnings }
+}
+
+/// A secret that the configuration takes from the environment.
+struct Secret {
+    path: String,
+    variable: String,
+    /// What passes for it where it is not known.
+    sample: &'static str,
+}
+
+/// The private key that RFC 8410 §10.3 gives as an example.
+const SAMPLE_ED25519: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+    -----END PRIVATE KEY-----\n";
+/// 32 bytes of zeros.
+const SAMPLE_HMAC: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const SAMPLE_TEXT: &str = "not-the-secret";
+
+/// Finds every `{ env: NAME }`. `parent` tells the algorithm of a key.
+fn collect_secrets(value: &Value, parent: &Value, path: &str, secrets: &mut Vec<Secret>) {
+    match value {
+        Value::Array(values) => {
+            for (index, element) in values.iter().enumerate() {
+                collect_secrets(element, value, &format!("{path}[{index}]"), secrets);
+            }
+        }
+        Value::Object(object) => {
+            if let (Some(Value::String(variable)), 1) = (object.get("env"), object.len()) {
+                let sample = match parent.get("alg").and_then(Value::as_str) {
+                    Some("ed25519") => SAMPLE_ED25519,
+                    Some("hmac-sha256") => SAMPLE_HMAC,
+                    _ => SAMPLE_TEXT,
+                };
+                secrets.push(Secret { path: path.to_owned(), variable: variable.clone(), sample });
+            }
+            for (key, element) in object {
+                collect_secrets(element, value, &join(path, key), secrets);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_not_known_here_is_a_warning() {
+        let configuration = |alg: &str| {
+            json!({
+                "endpoints": [{ "path": "/token" }],
+                "signature": {
+                    "http_message_signature": {},
+                    "keys": [{ "kid": "1", "alg": alg, "key": { "env": "SIGNING_KEY" } }],
+                },
+            })
+        };
+        for alg in ["ed25519", "hmac-sha256"] {
+            let unset = alone(&configuration(alg), &|_| None);
+            assert_eq!(unset.errors, [], "{alg}");
+            assert!(unset.config.is_some(), "{alg}");
+            let paths: Vec<_> = unset.warnings.iter().map(|warning| &warning.path).collect();
+            assert_eq!(paths, ["signature.keys[0].key"], "{alg}");
+
+            let wrong = alone(&configuration(alg), &|_| Some("wrong".into()));
+            assert_eq!(wrong.errors.len(), 1, "{alg}");
+            assert_eq!(wrong.warnings, [], "{alg}");
+        }
+    }
+}

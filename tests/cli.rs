@@ -1,0 +1,367 @@
+//! The command line as people and scripts use it: the built binary, its output and its exit status.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail loudly"
+)]
+
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+use demo_pki::Pki;
+use serde_json::{Value, json};
+
+static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
+
+const ENVOY_YAML: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/envoy.yaml");
+
+/// What a run of the binary did.
+struct Run {
+    status: i32,
+    output: String,
+    problems: String,
+}
+
+impl Run {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.output)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.output, self.problems))
+    }
+}
+
+fn certbound_with(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_certbound"))
+        .args(arguments)
+        .env_remove("CERTBOUND_SIGNING_KEY")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may be gone.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Run {
+        status: output.status.code().unwrap(),
+        output: String::from_utf8(output.stdout).unwrap(),
+        problems: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn certbound(arguments: &[&str]) -> Run {
+    certbound_with(arguments, &[], "")
+}
+
+/// A file for the binary to read, of a name that only one test uses.
+fn file(name: &str, content: impl AsRef<[u8]>) -> String {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    path.into_os_string().into_string().unwrap()
+}
+
+fn configuration() -> Value {
+    json!({
+        "endpoints": [{ "path": "/oauth/token" }, { "path_prefix": "/oauth/device/" }],
+        "clients": [
+            {
+                "client_id": "payments",
+                "token_endpoint_auth_method": "tls_client_auth",
+                "tls_client_auth_subject_dn": "CN=payments,O=Example Bank,C=SE",
+            },
+            {
+                "client_id": "partner app",
+                "token_endpoint_auth_method": "self_signed_tls_client_auth",
+                "certificate_thumbprints": [PKI.get("partner-app").thumbprint()],
+            },
+            { "client_id": "portal", "token_endpoint_auth_method": "client_secret_basic" },
+        ],
+        "client_id_header": "X-Client-Id",
+    })
+}
+
+fn with(mut configuration: Value, key: &str, value: Value) -> Value {
+    configuration[key] = value;
+    configuration
+}
+
+fn signature(alg: &str) -> Value {
+    json!({
+        "http_message_signature": {},
+        "keys": [{ "kid": "1", "alg": alg, "key": { "env": "CERTBOUND_SIGNING_KEY" } }],
+    })
+}
+
+/// A listener with a wasm filter of these `PluginConfig` fields.
+fn listener(plugin: &Value) -> Value {
+    json!({
+        "resources": [{
+            "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+            "filter_chains": [{ "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": { "http_filters": [{
+                    "name": "some.filter",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                        "config": plugin,
+                    },
+                }] },
+            }] }],
+        }],
+    })
+}
+
+const PLUGIN: &str =
+    "resources[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.config";
+
+fn plugin(configuration: &Value) -> Value {
+    json!({
+        "allow_on_headers_stop_iteration": true,
+        "vm_config": { "environment_variables": { "host_env_keys": ["CERTBOUND_SIGNING_KEY"] } },
+        "configuration": {
+            "@type": "type.googleapis.com/google.protobuf.Struct",
+            "value": configuration,
+        },
+    })
+}
+
+fn check(name: &str, content: impl AsRef<[u8]>) -> Run {
+    certbound(&["check", "--json", &file(name, content)])
+}
+
+fn paths(run: &Run, findings: &str) -> Vec<String> {
+    let findings = run.json()[findings].clone();
+    findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            assert!(!finding["message"].as_str().unwrap().is_empty());
+            finding["path"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+// === check ===
+
+#[test]
+fn check_accepts_the_envoy_yaml_of_this_repository() {
+    let run = certbound(&["check", "--json", ENVOY_YAML]);
+    assert_eq!(run.status, 0, "{}", run.output);
+    let result = run.json();
+    assert_eq!(result["valid"], true);
+    assert_eq!(result["errors"], json!([]));
+    // The signing key is not set here, which is no fault of the file.
+    let warnings = paths(&run, "warnings");
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].ends_with("configuration.value.signature.keys[0].key"), "{warnings:?}");
+    assert_eq!(result["configurations"][0]["signing"], true);
+
+    let key = PKI.signing_key().to_pkcs8_pem();
+    let run = certbound_with(&["check", ENVOY_YAML], &[("CERTBOUND_SIGNING_KEY", &key)], "");
+    assert_eq!((run.status, run.problems.as_str()), (0, ""));
+    for expected in [": valid\n", "POST /token", "2 tls_client_auth", "on, ed25519"] {
+        assert!(run.output.contains(expected), "{expected:?} in {}", run.output);
+    }
+}
+
+#[test]
+fn check_rejects_a_signing_key_that_is_set_but_wrong() {
+    let variables = [("CERTBOUND_SIGNING_KEY", "not a key, and not to be shown")];
+    let run = certbound_with(&["check", ENVOY_YAML], &variables, "");
+    assert_eq!(run.status, 1);
+    assert!(run.problems.contains("signature.keys[0].key: "), "{}", run.problems);
+    assert!(!run.problems.contains("not to be shown"), "{}", run.problems);
+}
+
+#[test]
+fn check_reads_a_plugin_configuration_in_json_and_in_yaml() {
+    let run = check("plain.json", configuration().to_string());
+    assert_eq!((run.status, run.json()["warnings"].clone()), (0, json!([])), "{}", run.output);
+    let clients = &run.json()["configurations"][0]["clients"];
+    assert_eq!(clients["self_signed_tls_client_auth"], 1);
+
+    let yaml = "endpoints:\n  - path: /token # the only one\nclients: []\n";
+    assert_eq!(check("plain.yaml", yaml).status, 0);
+    let run = certbound_with(&["check", "-"], &[], yaml);
+    assert_eq!(run.status, 0);
+    assert!(run.output.contains("signing       off"), "{}", run.output);
+}
+
+#[test]
+fn check_names_every_error_with_its_path() {
+    let yaml = "
+        endpoints: [{ path: token }, { path: /token, methods: post }]
+        clients:
+          - { client_id: a, token_endpoint_auth_method: tls_client_auth }
+          - { client_id: b, token_endpoint_auth_method: none, client_secret: x }
+        limits: { max_body_bytes: 0 }
+    ";
+    let run = check("wrong.yaml", yaml);
+    assert_eq!(run.status, 1);
+    assert_eq!(run.json()["valid"], false);
+    let mut found = paths(&run, "errors");
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "clients[0]",
+            "clients[1].client_secret",
+            "endpoints[0].path",
+            "endpoints[1].methods",
+            "limits.max_body_bytes"
+        ]
+    );
+    let run = certbound(&["check", &file("wrong-again.yaml", yaml)]);
+    assert_eq!(run.status, 1);
+    assert!(
+        run.problems.contains("error: limits.max_body_bytes: out of range"),
+        "{}",
+        run.problems
+    );
+    assert!(run.output.contains("not valid, 5 errors"), "{}", run.output);
+}
+
+#[test]
+fn check_rejects_what_is_no_configuration() {
+    for (name, content) in [
+        ("empty.yaml", ""),
+        ("unclosed.yaml", "endpoints: ["),
+        ("twice.yaml", "endpoints: [{path: /a}]\nendpoints: [{path: /b}]\n"),
+        ("twice.json", r#"{"endpoints": [{"path": "/a", "path": "/b"}]}"#),
+        ("misspelt.yaml", "endpoint: [{path: /a}]\n"),
+        ("text.yaml", "hello\n"),
+        ("two.yaml", "endpoints: [{path: /a}]\n---\nendpoints: [{path: /b}]\n"),
+        ("without.yaml", "static_resources: { listeners: [] }\n"),
+    ] {
+        let run = check(name, content);
+        assert_eq!((run.status, paths(&run, "errors").len()), (1, 1), "{name}: {}", run.output);
+    }
+    let run = certbound(&["check", "/there/is/no/such/file"]);
+    assert_eq!(run.status, 1);
+    assert!(run.problems.starts_with("error: /there/is/no/such/file cannot be read"));
+    assert_eq!(certbound(&["check"]).status, 2);
+}
+
+#[test]
+fn check_finds_the_filter_in_every_form_that_envoy_takes() {
+    let text = configuration().to_string();
+    let any = |kind: &str, value: Value| json!({ "@type": format!("type.googleapis.com/google.protobuf.{kind}"), "value": value });
+    let stop = "allow_on_headers_stop_iteration";
+    let forms = [
+        ("struct.yaml", listener(&plugin(&configuration()))),
+        (
+            "string.yaml",
+            listener(&json!({ stop: true, "configuration": any("StringValue", text.into()) })),
+        ),
+        (
+            "camel.yaml",
+            listener(&json!({
+                "allowOnHeadersStopIteration": true,
+                "configuration": any("Struct", configuration()),
+            })),
+        ),
+        (
+            "istio.yaml",
+            json!({ "kind": "EnvoyFilter", "spec": { "configPatches": [{ "patch": { "value": {
+                "name": "certbound",
+                "typed_config": {
+                    "@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
+                    "type_url": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                    "value": { "config": plugin(&configuration()) },
+                },
+            } } }] } }),
+        ),
+    ];
+    for (name, document) in forms {
+        let run = check(name, document.to_string());
+        assert_eq!(run.status, 0, "{name}: {}", run.output);
+        assert_eq!(run.json()["warnings"], json!([]), "{name}");
+        assert_eq!(run.json()["configurations"].as_array().unwrap().len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn check_ignores_other_wasm_filters_and_checks_every_certbound() {
+    let other = listener(&json!({ "name": "other", "configuration": {} }));
+    let wrong = listener(&plugin(&with(configuration(), "endpoints", json!([]))));
+    let documents =
+        format!("{other}\n---\n{}\n---\n{wrong}\n", listener(&plugin(&configuration())));
+    let run = check("documents.yaml", documents);
+    assert_eq!(run.status, 1);
+    assert_eq!(paths(&run, "errors"), [format!("[2].{PLUGIN}.configuration.value.endpoints")]);
+    assert_eq!(check("other.yaml", other.to_string()).status, 1);
+}
+
+#[test]
+fn check_rejects_a_filter_whose_configuration_cannot_reach_it() {
+    let any = |value: Value| {
+        listener(&json!({
+            "name": "certbound",
+            "allow_on_headers_stop_iteration": true,
+            "configuration": value,
+        }))
+    };
+    let of = |kind: &str| format!("type.googleapis.com/google.protobuf.{kind}");
+    for (name, document, path) in [
+        ("beside.yaml", any(json!({ "@type": of("Struct"), "endpoints": [] })), ".value"),
+        ("untyped.yaml", any(json!({ "value": configuration() })), ".@type"),
+        ("text-in-struct.yaml", any(json!({ "@type": of("Struct"), "value": "{}" })), ".value"),
+        ("broken.yaml", any(json!({ "@type": of("StringValue"), "value": "{" })), ".value"),
+        ("nothing.yaml", any(Value::Null), ".@type"),
+    ] {
+        let run = check(name, document.to_string());
+        assert_eq!(run.status, 1, "{name}");
+        assert_eq!(paths(&run, "errors"), [format!("{PLUGIN}.configuration{path}")], "{name}");
+    }
+}
+
+#[test]
+fn check_warns_of_an_envoy_that_makes_the_filter_useless_or_unsafe() {
+    let mut careless = plugin(&configuration());
+    careless.as_object_mut().unwrap().remove("allow_on_headers_stop_iteration");
+    careless["failure_policy"] = "FAIL_OPEN".into();
+    let run = check("careless.yaml", listener(&careless).to_string());
+    assert_eq!(run.status, 0);
+    assert_eq!(
+        paths(&run, "warnings"),
+        ["allow_on_headers_stop_iteration", "failure_policy"].map(|key| format!("{PLUGIN}.{key}"))
+    );
+    let run = certbound(&["check", &file("careless-again.yaml", listener(&careless).to_string())]);
+    assert!(run.problems.starts_with("warning: "), "{}", run.problems);
+    assert!(run.output.contains("valid, 2 warnings"), "{}", run.output);
+}
+
+#[test]
+fn check_knows_which_variables_the_module_sees() {
+    let signed = with(configuration(), "signature", signature("hmac-sha256"));
+    let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    let in_host = plugin(&signed);
+    let mut unlisted = in_host.clone();
+    unlisted["vm_config"] = json!({});
+    let mut given = in_host.clone();
+    given["vm_config"] =
+        json!({ "environment_variables": { "key_values": { "CERTBOUND_SIGNING_KEY": secret } } });
+    let key = format!("{PLUGIN}.configuration.value.signature.keys[0].key");
+    let none = Vec::<String>::new();
+    for (name, plugin, variables, errors, warnings) in [
+        ("in-host.yaml", &in_host, &[("CERTBOUND_SIGNING_KEY", secret)][..], vec![], vec![]),
+        ("not-here.yaml", &in_host, &[][..], vec![], vec![key.clone()]),
+        ("given.yaml", &given, &[][..], vec![], vec![]),
+        ("unlisted.yaml", &unlisted, &[("CERTBOUND_SIGNING_KEY", secret)][..], vec![key], none),
+    ] {
+        let path = file(name, listener(plugin).to_string());
+        let run = certbound_with(&["check", "--json", &path], variables, "");
+        assert_eq!(paths(&run, "errors"), errors, "{name}");
+        assert_eq!(paths(&run, "warnings"), warnings, "{name}");
+    }
+}
