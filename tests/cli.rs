@@ -15,8 +15,9 @@ use std::{
     sync::LazyLock,
 };
 
-use demo_pki::Pki;
+use demo_pki::{CertificateTemplate, Key, Pki, dns_name, uri};
 use serde_json::{Value, json};
+use x509_cert::{ext::pkix::name::GeneralName, name::Name};
 
 static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
 
@@ -67,6 +68,10 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> String {
     let path = directory.join(name);
     fs::write(&path, content).unwrap();
     path.into_os_string().into_string().unwrap()
+}
+
+fn certificate(name: &str, identity: &str) -> String {
+    file(name, PKI.get(identity).chain_pem())
 }
 
 fn configuration() -> Value {
@@ -364,4 +369,150 @@ fn check_knows_which_variables_the_module_sees() {
         assert_eq!(paths(&run, "errors"), errors, "{name}");
         assert_eq!(paths(&run, "warnings"), warnings, "{name}");
     }
+}
+
+// === certificate ===
+
+#[test]
+fn certificate_tells_all_that_is_gone_by() {
+    let identity = PKI.get("payments");
+    let expected = json!({
+        "x5t#S256": identity.thumbprint(),
+        "subject": "CN=payments,O=Example Bank,C=SE",
+        "subject_alt_names": [
+            { "type": "dns", "value": "payments.example.com" },
+            { "type": "dns", "value": "second.example.com" },
+            { "type": "uri", "value": "spiffe://example.org/payments" },
+            { "type": "ip", "value": "192.0.2.10" },
+            { "type": "ip", "value": "2001:db8::10" },
+            { "type": "email", "value": "ops@example.com" },
+        ],
+        "issuer": "CN=certbound demo client CA",
+        "not_before": "2026-01-01T00:00:00Z",
+        "not_after": "2036-01-01T00:00:00Z",
+        "key": "EC P-256",
+        "allows_client_authentication": true,
+    });
+    for path in [
+        certificate("payments.pem", "payments"),
+        file("payments.der", &identity.certificate_der),
+        file("payments.txt", format!("Subject: me\n{}", identity.chain_pem())),
+    ] {
+        let run = certbound(&["certificate", "--json", &path]);
+        assert_eq!(run.status, 0, "{path}: {}", run.problems);
+        let shown = run.json();
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&shown[key], value, "{path}: {key}");
+        }
+        assert_eq!(shown["thumbprint_hex"].as_str().unwrap().len(), 64);
+
+        let run = certbound(&["certificate", &path]);
+        for expected in
+            [identity.thumbprint().as_str(), "uri: spiffe://example.org/payments", "EC P-256"]
+        {
+            assert!(run.output.contains(expected), "{expected} in {}", run.output);
+        }
+    }
+}
+
+#[test]
+fn certificate_names_every_kind_of_key() {
+    for (identity, key) in [
+        ("partner-p384", "EC P-384"),
+        ("partner-ed25519", "Ed25519"),
+        ("partner-rsa", "RSA 2048 bits"),
+    ] {
+        let path = certificate(&format!("key-{identity}.pem"), identity);
+        assert_eq!(certbound(&["certificate", "--json", &path]).json()["key"], key);
+    }
+}
+
+#[test]
+fn certificate_shows_the_first_of_a_chain() {
+    let path = certificate("chain.pem", "via-intermediate");
+    let shown = certbound(&["certificate", "--json", &path]).json();
+    assert_eq!(shown["x5t#S256"], PKI.get("via-intermediate").thumbprint());
+}
+
+#[test]
+fn certificate_rejects_what_is_none() {
+    for (name, content) in [
+        ("no.pem", "hello"),
+        ("key.pem", &PKI.get("payments").key.to_pkcs8_pem()),
+        ("damaged.pem", "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"),
+        ("nothing.pem", ""),
+    ] {
+        let run = certbound(&["certificate", &file(name, content)]);
+        assert_eq!((run.status, run.output.as_str()), (1, ""), "{name}");
+        assert!(run.problems.starts_with("error: "), "{name}: {}", run.problems);
+    }
+    assert_eq!(certbound(&["certificate", "/no/such/file"]).status, 1);
+}
+
+fn register(path: &str, method: &str, client_id: &str) -> Run {
+    certbound(&["certificate", path, "--register", method, "--client-id", client_id])
+}
+
+#[test]
+fn registering_offers_every_name_and_warns_of_what_would_be_refused() {
+    let path = certificate("offers.pem", "payments");
+    let run = register(&path, "tls_client_auth", "payments");
+    assert_eq!(
+        run.output,
+        "- client_id: payments\n  \
+           token_endpoint_auth_method: tls_client_auth\n  \
+           tls_client_auth_subject_dn: \"CN=payments,O=Example Bank,C=SE\"\n  \
+           # or, instead of it, one of\n  \
+           # tls_client_auth_san_dns: payments.example.com\n  \
+           # tls_client_auth_san_dns: second.example.com\n  \
+           # tls_client_auth_san_uri: \"spiffe://example.org/payments\"\n  \
+           # tls_client_auth_san_ip: \"192.0.2.10\"\n  \
+           # tls_client_auth_san_ip: \"2001:db8::10\"\n  \
+           # tls_client_auth_san_email: \"ops@example.com\"\n"
+    );
+    for (identity, warning) in [
+        ("payments-expired", "expired"),
+        ("payments-future", "not valid before"),
+        ("payments-server-only", "does not allow TLS client authentication"),
+        ("payments-selfsigned", "no CA vouches for it"),
+    ] {
+        let path = certificate(&format!("warns-{identity}.pem"), identity);
+        let run = register(&path, "tls_client_auth", "payments");
+        assert_eq!(run.status, 0, "{identity}");
+        assert!(run.problems.starts_with("warning: "), "{identity}: {}", run.problems);
+        assert!(run.problems.contains(warning), "{identity}: {}", run.problems);
+    }
+}
+
+#[test]
+fn registering_goes_by_a_name_if_there_is_no_subject() {
+    let without_subject = |names: Vec<GeneralName>| {
+        let template = CertificateTemplate::client("CN=a", names);
+        let template = CertificateTemplate { subject: Name::default(), ..template };
+        template.issued_by(PKI.get("client-ca"), Key::p256("without-subject"))
+    };
+    let identity = without_subject(vec![dns_name("*.example.com"), uri("spiffe://example.org/a")]);
+    let run = register(&file("no-subject.pem", identity.chain_pem()), "tls_client_auth", "a");
+    assert_eq!(run.status, 0, "{}", run.problems);
+    assert!(run.output.contains("\n  tls_client_auth_san_uri: \"spiffe://example.org/a\"\n"));
+    // No client can be registered by a wildcard, nor by nothing.
+    assert!(
+        !run.output.contains("san_dns") && !run.output.contains("subject_dn"),
+        "{}",
+        run.output
+    );
+
+    let path = file("nameless.pem", without_subject(Vec::new()).chain_pem());
+    let run = register(&path, "tls_client_auth", "a");
+    assert_eq!((run.status, run.output.as_str()), (1, ""));
+    assert_eq!(register(&path, "self_signed_tls_client_auth", "a").status, 0);
+}
+
+#[test]
+fn registering_needs_a_method_and_a_client_that_exist() {
+    let path = certificate("needs.pem", "payments");
+    assert_eq!(register(&path, "tls_client_auth", "").status, 1);
+    assert_eq!(register(&path, "private_key_jwt", "payments").status, 2);
+    assert_eq!(certbound(&["certificate", &path, "--register", "tls_client_auth"]).status, 2);
+    assert_eq!(certbound(&["certificate", &path, "--client-id", "payments"]).status, 2);
 }

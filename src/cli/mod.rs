@@ -1,17 +1,20 @@
 //! The edge to people and scripts: reads files, asks the library, prints what it says.
 
 mod bootstrap;
+mod certificate;
 mod check;
 mod configuration;
 mod yaml;
 
 use std::{
-    fs,
+    fmt, fs,
     io::{self, Read as _, Write as _},
     path::Path,
     process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
+use certbound::{certificate::InvalidCertificate, pem};
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
@@ -24,6 +27,8 @@ use serde_json::Value;
 Examples:
   certbound check envoy.yaml
       Is the configuration right, and does Envoy run the filter safely?
+  certbound certificate client.pem --register tls_client_auth --client-id payments
+      The entry of `clients` for the holder of this certificate.
 
 `certbound COMMAND --help` has more of them. A FILE of `-` is the standard input.",
     disable_help_subcommand = true
@@ -35,6 +40,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Certificate(certificate::Arguments),
     Check(check::Arguments),
 }
 
@@ -49,6 +55,10 @@ struct Printout {
 }
 
 impl Printout {
+    fn failure(status: u8, problem: &impl fmt::Display) -> Self {
+        Self { output: String::new(), problems: format!("error: {problem}\n"), status }
+    }
+
     fn json(status: u8, value: &Value) -> Self {
         Self { output: format!("{value:#}\n"), problems: String::new(), status }
     }
@@ -56,6 +66,7 @@ impl Printout {
 
 pub(crate) fn run() -> ExitCode {
     let printout = match Arguments::parse().command {
+        Command::Certificate(arguments) => certificate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
     };
     // Whoever closes the pipe has read enough.
@@ -73,6 +84,30 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
         fs::read(file)
     };
     content.map_err(|error| format!("{} cannot be read: {error}", file.display()))
+}
+
+/// The DER encodings of the certificates in a file: those of its PEM sections, or the one that it is.
+fn read_certificates(file: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let content = read(file)?;
+    // DER begins with the tag of a SEQUENCE. PEM may begin with anything, also with that character, but is text.
+    if content.first() == Some(&0x30) && str::from_utf8(&content).is_err() {
+        return Ok(vec![content]);
+    }
+    pem::certificates(&content)
+        .map_err(|error| format!("{} is no certificate: {error}", file.display()))
+}
+
+fn unreadable_certificate(file: &Path, error: InvalidCertificate) -> String {
+    format!("{} is no certificate that can be judged: {error}", file.display())
+}
+
+/// Seconds since the Unix epoch.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the command line is an edge, which asks for the time"
+)]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[allow(
@@ -93,6 +128,10 @@ fn printable(text: &str) -> String {
         }
     };
     text.chars().map(escaped).collect()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `1 client`, `2 clients`.
