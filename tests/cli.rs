@@ -454,6 +454,33 @@ fn register(path: &str, method: &str, client_id: &str) -> Run {
 }
 
 #[test]
+fn a_registered_entry_lets_its_client_in() {
+    for (identity, method) in [
+        ("payments", "tls_client_auth"),
+        ("multi-rdn", "tls_client_auth"),
+        ("partner-app", "self_signed_tls_client_auth"),
+        ("partner-rsa", "self_signed_tls_client_auth"),
+    ] {
+        for client_id in ["payments", "on", "a: b # \"c\""] {
+            let path = certificate(&format!("register-{identity}.pem"), identity);
+            let run = register(&path, method, client_id);
+            assert_eq!((run.status, run.problems.as_str()), (0, ""), "{identity}");
+            let yaml = format!("endpoints: [{{ path: /token }}]\nclients:\n{}", run.output);
+            let config = file(&format!("registered-{identity}.yaml"), yaml);
+            let arguments =
+                ["decide", "--config", &config, "--client-id", client_id, "--certificate", &path];
+            let run = certbound(&arguments);
+            assert_eq!(run.status, 0, "{identity} {client_id}: {} {}", run.output, run.problems);
+
+            let arguments = ["certificate", &path, "--register", method, "--client-id", client_id];
+            let entry = certbound(&[&arguments[..], &["--json"]].concat()).json();
+            assert_eq!(entry["client_id"], client_id);
+            assert_eq!(entry["token_endpoint_auth_method"], method);
+        }
+    }
+}
+
+#[test]
 fn registering_offers_every_name_and_warns_of_what_would_be_refused() {
     let path = certificate("offers.pem", "payments");
     let run = register(&path, "tls_client_auth", "payments");
@@ -515,4 +542,242 @@ fn registering_needs_a_method_and_a_client_that_exist() {
     assert_eq!(register(&path, "private_key_jwt", "payments").status, 2);
     assert_eq!(certbound(&["certificate", &path, "--register", "tls_client_auth"]).status, 2);
     assert_eq!(certbound(&["certificate", &path, "--client-id", "payments"]).status, 2);
+}
+
+// === decide ===
+
+/// Arguments for a configuration file and what follows.
+fn decide(config: &str, more: &[&str]) -> Run {
+    certbound(&[&["decide", "--config", config, "--json"], more].concat())
+}
+
+#[test]
+fn decide_allows_a_client_with_its_certificate() {
+    let config = file("allow.json", configuration().to_string());
+    let certificate = certificate("allow.pem", "payments");
+    let run = decide(&config, &["--client-id", "payments", "--certificate", &certificate]);
+    assert_eq!(run.status, 0, "{}", run.problems);
+    let decision = run.json();
+    assert_eq!(decision["outcome"], "allowed");
+    assert_eq!(decision["reason"], Value::Null);
+    assert_eq!(decision["client_id"], "payments");
+    assert_eq!(decision["thumbprint"], PKI.get("payments").thumbprint());
+    assert_eq!(decision["status"], Value::Null);
+    assert_eq!(decision["headers"]["x-client-id"], "payments");
+    assert!(decision["headers"]["client-cert"].as_str().unwrap().starts_with(":MII"));
+
+    let arguments =
+        ["decide", "--config", &config, "--client-id", "payments", "--certificate", &certificate];
+    let run = certbound(&arguments);
+    assert!(run.output.starts_with("allowed\n"), "{}", run.output);
+    assert!(run.output.contains("--envoy-verdict"), "{}", run.output);
+}
+
+#[test]
+fn decide_refuses_with_the_reason_of_the_filter() {
+    let config = file("refuse.json", configuration().to_string());
+    let damaged = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+    let damaged = file("refuse-damaged.pem", damaged);
+    let [payments, batch, server, expired, partner] =
+        ["payments", "batch", "payments-server-only", "payments-expired", "partner-next"]
+            .map(|identity| certificate(&format!("refuse-{identity}.pem"), identity));
+    for (client_id, more, reason, error) in [
+        ("payments", vec![], "certificate_missing", "invalid_client"),
+        ("payments", vec!["--certificate", &batch], "subject_mismatch", "invalid_client"),
+        ("payments", vec!["--certificate", &server], "certificate_purpose", "invalid_client"),
+        ("payments", vec!["--certificate", &expired], "certificate_expired", "invalid_client"),
+        ("payments", vec!["--certificate", &damaged], "certificate_unreadable", "invalid_client"),
+        (
+            "payments",
+            vec!["--certificate", &payments, "--at", "2025-12-31T23:59:59Z"],
+            "certificate_not_yet_valid",
+            "invalid_client",
+        ),
+        (
+            "payments",
+            vec!["--certificate", &payments, "--at", "2036-01-01T00:00:01Z"],
+            "certificate_expired",
+            "invalid_client",
+        ),
+        (
+            "payments",
+            vec!["--certificate", &payments, "--envoy-verdict", "invalid"],
+            "certificate_untrusted",
+            "invalid_client",
+        ),
+        (
+            "partner app",
+            vec!["--certificate", &partner],
+            "certificate_not_registered",
+            "invalid_client",
+        ),
+        ("nobody", vec!["--certificate", &payments], "client_not_registered", "invalid_client"),
+        ("", vec![], "client_id_missing", "invalid_request"),
+    ] {
+        let run = decide(&config, &[&["--client-id", client_id], &more[..]].concat());
+        assert_eq!(run.status, 1, "{reason}: {}", run.problems);
+        let decision = run.json();
+        assert_eq!(decision["outcome"], "denied", "{reason}");
+        assert_eq!(decision["reason"], reason);
+        assert_eq!(decision["error"], error, "{reason}");
+        assert_eq!(decision["status"], if error == "invalid_client" { 401 } else { 400 });
+        assert_eq!(decision["headers"], json!({}), "{reason}");
+        assert!(!decision["detail"].as_str().unwrap().is_empty(), "{reason}");
+    }
+    let run = certbound(&["decide", "--config", &config, "--client-id", "payments"]);
+    assert_eq!(run.status, 1);
+    assert!(run.output.starts_with("denied: certificate_missing\n"), "{}", run.output);
+}
+
+#[test]
+fn decide_reads_the_time_inclusively_and_in_any_zone() {
+    let config = file("time.json", configuration().to_string());
+    let path = certificate("time.pem", "payments");
+    for (at, status) in [
+        ("2026-01-01T00:00:00Z", 0),
+        ("2036-01-01T00:00:00Z", 0),
+        ("2036-01-01T00:30:00+01:00", 0),
+        ("2036-01-01T00:30:00-01:00", 1),
+    ] {
+        let more = ["--client-id", "payments", "--certificate", &path, "--at", at];
+        assert_eq!(decide(&config, &more).status, status, "{at}");
+    }
+}
+
+#[test]
+fn decide_reports_what_is_not_enforced() {
+    let config = with(configuration(), "enforcement", "report".into());
+    let run = decide(&file("report.json", config.to_string()), &["--client-id", "payments"]);
+    assert_eq!(run.status, 0);
+    let decision = run.json();
+    assert_eq!(decision["outcome"], "reported");
+    assert_eq!(decision["reason"], "certificate_missing");
+    assert_eq!(decision["status"], Value::Null);
+}
+
+#[test]
+fn decide_takes_a_raw_request() {
+    let config = file("raw.json", configuration().to_string());
+    let path = certificate("raw.pem", "payments");
+    let request = |name: &str, target: &str, fields: &str, body: &str| {
+        let form = "Content-Type: application/x-www-form-urlencoded";
+        let head =
+            format!("POST {target} HTTP/1.1\r\nHost: as.example.com\r\n{form}\r\n{fields}\r\n");
+        file(name, format!("{head}{body}"))
+    };
+    let of_payments = "grant_type=client_credentials&client_id=payments";
+
+    let spoofed = request(
+        "spoofed.http",
+        "/oauth/token",
+        "Client-Cert: :AAAA:\r\nX_Client_Id: root\r\n",
+        of_payments,
+    );
+    let run = decide(&config, &["--request", &spoofed, "--certificate", &path]);
+    assert_eq!(run.status, 0, "{}", run.problems);
+    assert_eq!(run.json()["client_id"], "payments");
+    assert!(run.json()["headers"]["client-cert"].as_str().unwrap().starts_with(":MII"));
+    assert_eq!(run.json()["removed_headers"], json!(["x_client_id"]));
+
+    for (name, fields, body, reason) in [
+        (
+            "secret.http",
+            "",
+            format!("{of_payments}&client_secret=x"),
+            "multiple_authentication_methods",
+        ),
+        (
+            "basic.http",
+            "Authorization: Basic cG9ydGFsOng=\r\n",
+            of_payments.into(),
+            "client_id_conflict",
+        ),
+        ("twice.http", "", format!("{of_payments}&client_id=payments"), "client_id_repeated"),
+        ("coded.http", "Content-Encoding: gzip\r\n", of_payments.into(), "media_type_unsupported"),
+        ("large.http", "", format!("{of_payments}&x={}", "x".repeat(70_000)), "body_too_large"),
+    ] {
+        let path = request(name, "/oauth/token", fields, &body);
+        let run = decide(&config, &["--request", &path]);
+        assert_eq!((run.status, run.json()["reason"].clone()), (1, reason.into()), "{name}");
+    }
+
+    let elsewhere = request("elsewhere.http", "/userinfo", "Client-Cert: :AAAA:\r\n", "");
+    let decision = decide(&config, &["--request", &elsewhere]);
+    assert_eq!((decision.status, decision.json()["outcome"].clone()), (0, "passed".into()));
+    assert_eq!(decision.json()["removed_headers"], json!(["client-cert"]));
+
+    // Who it is expected to be from.
+    let agreeing = decide(&config, &["--request", &spoofed, "--client-id", "payments"]);
+    assert_eq!(agreeing.json()["reason"], "certificate_missing");
+    let run = decide(&config, &["--request", &spoofed, "--client-id", "portal"]);
+    assert_eq!((run.status, run.output.as_str()), (2, ""));
+    assert!(run.problems.contains("`payments`, not from `portal`"), "{}", run.problems);
+}
+
+#[test]
+fn decide_signs_with_the_key_of_the_environment_or_an_example() {
+    let key = PKI.signing_key().to_pkcs8_pem();
+    let path = certificate("signs.pem", "payments");
+    let arguments = [
+        "decide",
+        "--config",
+        ENVOY_YAML,
+        "--client-id",
+        "payments",
+        "--certificate",
+        &path,
+        "--json",
+    ];
+    for (variables, notes) in [(&[("CERTBOUND_SIGNING_KEY", key.as_str())][..], 1), (&[][..], 2)] {
+        let run = certbound_with(&arguments, variables, "");
+        assert_eq!(run.status, 0, "{}", run.problems);
+        let headers = &run.json()["headers"];
+        assert!(headers["signature"].as_str().unwrap().starts_with("certbound=:"));
+        assert!(headers["signature-input"].as_str().unwrap().contains("keyid=\"demo\""));
+        assert_eq!(run.json()["notes"].as_array().unwrap().len(), notes);
+    }
+}
+
+#[test]
+fn decide_cannot_use_bad_input() {
+    let config = file("usable.json", configuration().to_string());
+    let wrong = file("unusable.json", "{}");
+    let two = [configuration(), with(configuration(), "unregistered_clients", "pass".into())]
+        .map(|configuration| listener(&plugin(&configuration)).to_string())
+        .join("\n---\n");
+    let two = file("ambiguous.yaml", two);
+    let text = file("text.txt", "hello");
+    let client = ["--client-id", "payments"];
+    for (config, more) in [
+        ("/no/such/file", &[][..]),
+        (&wrong, &[]),
+        (&two, &[]),
+        (&config, &["--certificate", "/no/such/file"]),
+        (&config, &["--certificate", &text]),
+        (&config, &["--request", "/no/such/file"]),
+        (&config, &["--request", &text]),
+        (&config, &["--at", "tomorrow"]),
+        (&config, &["--envoy-verdict", "perhaps"]),
+    ] {
+        let run = decide(config, &[&client, more].concat());
+        assert_eq!((run.status, run.output.as_str()), (2, ""), "{config} {more:?}");
+        assert!(run.problems.starts_with("error: "), "{config} {more:?}: {}", run.problems);
+    }
+    assert_eq!(decide(&config, &[]).status, 2);
+}
+
+// === all ===
+
+#[test]
+fn help_teaches_and_nonsense_is_a_usage_error() {
+    for arguments in
+        [&["--help"][..], &["check", "--help"], &["certificate", "-h"], &["decide", "--help"]]
+    {
+        let run = certbound(arguments);
+        assert_eq!(run.status, 0);
+        assert!(run.output.contains("Examples:\n  certbound "), "{arguments:?}: {}", run.output);
+    }
+    assert!(certbound(&["--version"]).output.starts_with("certbound "));
+    assert_eq!(certbound(&["decode"]).status, 2);
+    assert_eq!(certbound(&[]).status, 2);
 }

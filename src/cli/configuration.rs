@@ -45,6 +45,8 @@ pub(super) struct Configuration {
     pub(super) config: Option<Config>,
     pub(super) errors: Vec<Finding>,
     pub(super) warnings: Vec<Finding>,
+    /// Environment variables that are not set here, for which an example stood in.
+    pub(super) unknown_variables: BTreeSet<String>,
 }
 
 /// Reads every configuration of certbound in a file; never none.
@@ -147,7 +149,7 @@ fn checked(path: String, bytes: &[u8], variable: &dyn Fn(&str) -> Variable) -> C
             ),
         })
         .collect();
-    Configuration { path, written, config, errors, warnings }
+    Configuration { path, written, config, errors, warnings, unknown_variables: unknown }
 }
 
 /// A secret that the configuration takes from the environment.

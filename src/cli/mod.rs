@@ -4,6 +4,9 @@ mod bootstrap;
 mod certificate;
 mod check;
 mod configuration;
+mod decide;
+mod http_request;
+mod rfc3339;
 mod yaml;
 
 use std::{
@@ -29,6 +32,8 @@ Examples:
       Is the configuration right, and does Envoy run the filter safely?
   certbound certificate client.pem --register tls_client_auth --client-id payments
       The entry of `clients` for the holder of this certificate.
+  certbound decide --config envoy.yaml --client-id payments --certificate client.pem
+      Would the filter let this client in, and if not, why?
 
 `certbound COMMAND --help` has more of them. A FILE of `-` is the standard input.",
     disable_help_subcommand = true
@@ -42,6 +47,7 @@ struct Arguments {
 enum Command {
     Certificate(certificate::Arguments),
     Check(check::Arguments),
+    Decide(decide::Arguments),
 }
 
 /// What a command prints, and its exit status.
@@ -68,6 +74,7 @@ pub(crate) fn run() -> ExitCode {
     let printout = match Arguments::parse().command {
         Command::Certificate(arguments) => certificate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Decide(arguments) => decide::run(&arguments),
     };
     // Whoever closes the pipe has read enough.
     let _ = io::stderr().write_all(printout.problems.as_bytes());

@@ -1,0 +1,380 @@
+//! `certbound decide`.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use certbound::{
+    authenticate::{Outcome, Verdict, authenticate},
+    basic,
+    client::{ClientAuthMethod, SubjectMatch},
+    config::Config,
+    endpoint::PathMatch,
+    rejection::{Reason, Rejection},
+    request::{Connection, Headers, Request},
+    sanitise::HeaderChange,
+};
+use clap::ValueEnum;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Printout, configuration, hexadecimal,
+    http_request::{self, RawRequest},
+    printable, rfc3339,
+};
+
+/// Decide a request as the filter would, and say why
+#[derive(clap::Args)]
+#[command(after_help = "\
+The decision is made by the filter's own code. Without --request it is about a form post of the client to the first of
+the configured endpoints, with nothing in it but client_id.
+
+Whether Envoy verified the certificate cannot be known here: --envoy-verdict says what to assume.
+
+Examples:
+  certbound decide --config envoy.yaml --client-id payments --certificate payments.pem
+      Would this client get in with this certificate?
+  certbound decide --config envoy.yaml --client-id payments --certificate payments.pem --at 2027-01-01T00:00:00Z
+      And in the new year?
+  certbound decide --config envoy.yaml --certificate payments.pem --request token-request.http
+      This very request: request line, header fields, an empty line, the body.
+  certbound decide --config envoy.yaml --client-id payments --json | jq -r .reason
+
+Exit status: 0 if the request is forwarded, 1 if it is refused, 2 if something given here cannot be used.")]
+pub(super) struct Arguments {
+    /// The configuration, alone or within Envoy's; `-` for the standard input
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The client; with --request, who the request is expected to be from
+    #[arg(long, value_name = "ID", required_unless_present = "request")]
+    client_id: Option<String>,
+    /// The client's certificate, PEM or DER; in PEM, what it presents besides may follow [default: it presents none]
+    #[arg(long, value_name = "PEM")]
+    certificate: Option<PathBuf>,
+    /// The time of the request, as in RFC 3339 [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = rfc3339::parse)]
+    at: Option<u64>,
+    /// A raw HTTP/1.1 request to decide
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+    /// What Envoy says of the certificate (connection.peer_certificate_valid)
+    #[arg(long, value_name = "VERDICT", default_value = "valid")]
+    envoy_verdict: EnvoyVerdict,
+    /// Print {"outcome", "reason", "client_id", "thumbprint", "status", "error", "detail", "headers", …}
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EnvoyVerdict {
+    /// Its path leads to a CA of trusted_ca
+    Valid,
+    /// It does not
+    Invalid,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Printout {
+    match decide(arguments) {
+        Ok(printout) => printout,
+        Err(problems) => {
+            let lines = problems.iter().map(|problem| format!("error: {problem}\n"));
+            Printout { output: String::new(), problems: lines.collect(), status: 2 }
+        }
+    }
+}
+
+fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
+    let (config, mut notes) = read_config(arguments)?;
+    let RawRequest { headers, body } = read_request(arguments, &config)?;
+    let connection = read_connection(arguments)?;
+    if arguments.certificate.is_some() {
+        let verdict = match arguments.envoy_verdict {
+            EnvoyVerdict::Valid => "valid",
+            EnvoyVerdict::Invalid => "not valid",
+        };
+        notes.push(format!(
+            "assumed that Envoy finds the certificate {verdict}, which cannot be known here (--envoy-verdict)"
+        ));
+    }
+    let now = arguments.at.unwrap_or_else(super::now);
+    let request = Request { connection, headers, body, now };
+    let decision = Decision::on(&config, &request);
+    if let (Some(expected), Some(Verdict { client_id: Some(client_id), .. })) =
+        (&arguments.client_id, &decision.verdict)
+        && client_id != expected
+    {
+        return Err(vec![format!(
+            "the request is from the client `{}`, not from `{}`",
+            printable(client_id),
+            printable(expected)
+        )]);
+    }
+    let status = u8::from(decision.rejection().is_some_and(|(is_denied, _)| is_denied));
+    Ok(if arguments.json {
+        Printout::json(status, &decision.to_json(now, &notes))
+    } else {
+        Printout { output: decision.to_text(&config, now, &notes), problems: String::new(), status }
+    })
+}
+
+/// The configuration, and what to note about it.
+fn read_config(arguments: &Arguments) -> Result<(Config, Vec<String>), Vec<String>> {
+    let configurations = configuration::read(&arguments.config, &super::environment)
+        .map_err(|error| vec![error.to_string()])?;
+    let errors: Vec<String> = configurations
+        .iter()
+        .flat_map(|configuration| &configuration.errors)
+        .map(ToString::to_string)
+        .collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut configurations = configurations.into_iter();
+    let first = configurations.next();
+    let is_ambiguous = configurations
+        .any(|other| first.as_ref().is_none_or(|first| first.written != other.written));
+    let unusable = |message: &str| vec![format!("{} {message}", arguments.config.display())];
+    if is_ambiguous {
+        return Err(unusable(
+            "has several configurations of certbound, which differ: give the one that is meant, alone",
+        ));
+    }
+    let first = first.ok_or_else(|| unusable("has no configuration of certbound"))?;
+    let config = first.config.ok_or_else(|| unusable("has no usable configuration"))?;
+    let note = |variable: &String| {
+        format!(
+            "the environment variable `{variable}` is not set here: an example stood in for the secret, \
+             so that signatures are worth nothing"
+        )
+    };
+    Ok((config, first.unknown_variables.iter().map(note).collect()))
+}
+
+fn read_request(arguments: &Arguments, config: &Config) -> Result<RawRequest, Vec<String>> {
+    match (&arguments.request, &arguments.client_id) {
+        (Some(file), _) => {
+            let content = super::read(file).map_err(|error| vec![error])?;
+            http_request::parse(&content)
+                .map_err(|error| vec![format!("{} is no HTTP request: {error}", file.display())])
+        }
+        (None, client_id) => Ok(form_post(config, client_id.as_deref().unwrap_or_default())),
+    }
+}
+
+/// What a client sends to the first endpoint to identify itself.
+fn form_post(config: &Config, client_id: &str) -> RawRequest {
+    let (method, path) = config.endpoints.first().map_or(("POST", "/"), |endpoint| {
+        let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &endpoint.path;
+        let first = endpoint.methods.first().map_or("POST", String::as_str);
+        let takes_post = endpoint.methods.iter().any(|method| method == "POST");
+        (if takes_post { "POST" } else { first }, path.as_str())
+    });
+    let fields = [
+        (":method", method),
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let body = format!("client_id={}", utf8_percent_encode(client_id, NON_ALPHANUMERIC));
+    RawRequest { headers: Headers(fields.into()), body: body.into_bytes() }
+}
+
+/// What Envoy would report of a connection with the certificate.
+fn read_connection(arguments: &Arguments) -> Result<Connection, Vec<String>> {
+    let Some(file) = &arguments.certificate else { return Ok(Connection::default()) };
+    let certificates = super::read_certificates(file).map_err(|error| vec![error])?;
+    // What follows the first is what the client presents besides; nothing depends on it yet.
+    let certificate = certificates.into_iter().next().unwrap_or_default();
+    Ok(Connection {
+        peer_certificate_valid: Some(matches!(arguments.envoy_verdict, EnvoyVerdict::Valid)),
+        sha256_peer_certificate_digest: Some(
+            hexadecimal(&Sha256::digest(&certificate)).into_bytes(),
+        ),
+        peer_certificate: Some(to_pem(&certificate)),
+    })
+}
+
+fn to_pem(der: &[u8]) -> Vec<u8> {
+    let mut pem = b"-----BEGIN CERTIFICATE-----\n".to_vec();
+    for line in BASE64_STANDARD.encode(der).as_bytes().chunks(64) {
+        pem.extend_from_slice(line);
+        pem.push(b'\n');
+    }
+    pem.extend_from_slice(b"-----END CERTIFICATE-----\n");
+    pem
+}
+
+/// What becomes of a request.
+struct Decision {
+    /// `None` for a request that is not for an endpoint.
+    verdict: Option<Verdict>,
+    /// The scheme of its `Authorization`.
+    scheme: Option<Vec<u8>>,
+    /// What happens to the header fields if it is forwarded.
+    changes: Vec<HeaderChange>,
+}
+
+impl Decision {
+    fn on(config: &Config, request: &Request) -> Self {
+        let headers = &request.headers;
+        let scheme =
+            headers.values("authorization").next().map(|value| basic::scheme(value).to_vec());
+        let mut changes = config.sanitiser.changes(headers);
+        if !config.is_endpoint(&headers.method(), &headers.target()) {
+            return Self { verdict: None, scheme, changes };
+        }
+        let verdict = if request.body.len() > config.max_body_bytes {
+            let detail = "the body is longer than limits.max_body_bytes";
+            Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, detail))
+        } else {
+            authenticate(config, request, &mut |buffer| getrandom::fill(buffer).is_ok())
+        };
+        match &verdict.outcome {
+            Outcome::Allowed(further) => changes.extend(further.iter().cloned()),
+            Outcome::Denied(_) => changes.clear(),
+            Outcome::Reported(_) => {}
+        }
+        Self { verdict: Some(verdict), scheme, changes }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self.verdict.as_ref().map(|verdict| &verdict.outcome) {
+            None => "passed",
+            Some(Outcome::Allowed(_)) => "allowed",
+            Some(Outcome::Denied(_)) => "denied",
+            Some(Outcome::Reported(_)) => "reported",
+        }
+    }
+
+    /// The rejection, and whether it is more than reported.
+    fn rejection(&self) -> Option<(bool, &Rejection)> {
+        match &self.verdict.as_ref()?.outcome {
+            Outcome::Allowed(_) => None,
+            Outcome::Denied(rejection) => Some((true, rejection)),
+            Outcome::Reported(rejection) => Some((false, rejection)),
+        }
+    }
+
+    /// The fields that are set and those that are removed, by name.
+    fn header_changes(&self) -> (Map<String, Value>, Vec<&str>) {
+        let mut set = Map::new();
+        let mut removed = Vec::new();
+        for change in &self.changes {
+            match change {
+                HeaderChange::Set(name, value) => {
+                    removed.retain(|removed| removed != name);
+                    set.insert(name.clone(), String::from_utf8_lossy(value).into());
+                }
+                HeaderChange::Remove(name) => removed.push(name.as_str()),
+            }
+        }
+        (set, removed)
+    }
+
+    /// What the client gets: status and OAuth error.
+    fn answer(&self) -> Option<(u16, String)> {
+        let (true, rejection) = self.rejection()? else { return None };
+        let response = rejection.response(self.scheme.as_deref());
+        let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
+        let error = body.get("error").and_then(Value::as_str).unwrap_or_default();
+        Some((response.status, error.to_owned()))
+    }
+
+    fn detail(&self) -> String {
+        match (&self.verdict, self.rejection()) {
+            (None, _) => {
+                "the request is not for an endpoint: only its header fields are sanitised".into()
+            }
+            (_, Some((_, rejection))) => rejection.detail.to_string(),
+            (Some(Verdict { outcome: Outcome::Allowed(further), .. }), None)
+                if !further.is_empty() =>
+            {
+                "the request goes to the server with the certificate".into()
+            }
+            (Some(_), None) => "the request goes to the server without certificate".into(),
+        }
+    }
+
+    fn to_json(&self, now: u64, notes: &[String]) -> Value {
+        let (set, removed) = self.header_changes();
+        let answer = self.answer();
+        let certificate = self.verdict.as_ref().and_then(|verdict| verdict.certificate.as_ref());
+        json!({
+            "outcome": self.outcome(),
+            "reason": self.rejection().map(|(_, rejection)| rejection.reason.name()),
+            "detail": self.detail(),
+            "client_id": self.verdict.as_ref().and_then(|verdict| verdict.client_id.as_deref()),
+            "thumbprint": certificate.map(|certificate| certificate.thumbprint().to_string()),
+            "subject": certificate.map(|certificate| certificate.subject().to_string()),
+            "status": answer.as_ref().map(|(status, _)| status),
+            "error": answer.as_ref().map(|(_, error)| error),
+            "headers": set,
+            "removed_headers": removed,
+            "at": rfc3339::format(now),
+            "notes": notes,
+        })
+    }
+
+    fn to_text(&self, config: &Config, now: u64, notes: &[String]) -> String {
+        let reason = self
+            .rejection()
+            .map_or(String::new(), |(_, rejection)| format!(": {}", rejection.reason.name()));
+        let mut text = format!("{}{reason}\n{}\n\n", self.outcome(), printable(&self.detail()));
+        let mut line = |label: &str, value: &str| {
+            let _ = writeln!(text, "  {label:<14} {}", printable(value));
+        };
+        if let Some(client_id) =
+            self.verdict.as_ref().and_then(|verdict| verdict.client_id.as_ref())
+        {
+            line("client_id", client_id);
+            if let Some(client) = config.clients.get(client_id) {
+                line("registered for", &registered_for(&client.method));
+            }
+        }
+        if let Some(certificate) =
+            self.verdict.as_ref().and_then(|verdict| verdict.certificate.as_ref())
+        {
+            line("thumbprint", &certificate.thumbprint().to_string());
+            line("subject", &certificate.subject().to_string());
+        }
+        if let Some(at) = rfc3339::format(now) {
+            line("at", &at);
+        }
+        if let Some((status, error)) = self.answer() {
+            line("client sees", &format!("{status} {error}"));
+        }
+        let (set, removed) = self.header_changes();
+        for (name, value) in set {
+            line("sets", &format!("{name}: {}", value.as_str().unwrap_or_default()));
+        }
+        for name in removed {
+            line("removes", name);
+        }
+        for note in notes {
+            line("note", note);
+        }
+        text
+    }
+}
+
+fn registered_for(method: &ClientAuthMethod) -> String {
+    match method {
+        ClientAuthMethod::Other => "a method without certificates".into(),
+        ClientAuthMethod::SelfSignedTlsClientAuth(registered) => {
+            let count = registered.thumbprints.len().saturating_add(registered.public_keys.len());
+            format!("self_signed_tls_client_auth, with {count} certificates or keys")
+        }
+        ClientAuthMethod::TlsClientAuth(subject) => {
+            let (key, value) = match subject {
+                SubjectMatch::SanDns(name) => ("san_dns", name.clone()),
+                SubjectMatch::SanEmail(address) => ("san_email", address.clone()),
+                SubjectMatch::SanIp(address) => ("san_ip", address.to_string()),
+                SubjectMatch::SanUri(uri) => ("san_uri", uri.clone()),
+                SubjectMatch::SubjectDn(name) => ("subject_dn", name.to_string()),
+            };
+            format!("tls_client_auth, {key} {value}")
+        }
+    }
+}
