@@ -9,7 +9,7 @@ ENVOY := build/venv/bin/envoy
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
-RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs')
+RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs' -not -path 'src/cli/*' -not -name main.rs)
 PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
 
 .PHONY: help

@@ -219,7 +219,7 @@ impl Judgement<'_> {
                 };
                 let certificate = Rc::new(certificate);
                 self.certificate = Some(Rc::clone(&certificate));
-                let verified = self.require_trust(&certificate, &config.trust);
+                let verified = self.require_trust(&certificate, &config.trust_in_unregistered());
                 Ok(if verified.is_ok() { Forwarding::WithCertificate } else { Forwarding::Plain })
             }
         }

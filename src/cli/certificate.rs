@@ -372,7 +372,7 @@ fn recognises(client: &Client, certificate: &Certificate) -> bool {
     match &client.method {
         ClientAuthMethod::Other => false,
         ClientAuthMethod::SelfSignedTlsClientAuth(registered) => registered.contains(certificate),
-        ClientAuthMethod::TlsClientAuth(subject) => subject.matches(certificate),
+        ClientAuthMethod::TlsClientAuth(subject, _) => subject.matches(certificate),
     }
 }
 

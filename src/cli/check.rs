@@ -122,6 +122,9 @@ fn summary(configuration: &Configuration, config: &Config) -> String {
     if config.enforcement == Enforcement::Report {
         lines.push(("enforcement", "off: denials are only reported".into()));
     }
+    let sets: Vec<&str> = config.trust_anchors.keys().map(String::as_str).collect();
+    let trust = if sets.is_empty() { "Envoy's verdict".into() } else { sets.join(", ") };
+    lines.push(("trust anchors", trust));
     lines.push(("certificate", format!("in {}", config.certificate_header.name)));
     lines.push((
         "signing",

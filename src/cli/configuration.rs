@@ -138,17 +138,21 @@ fn checked(path: String, bytes: &[u8], variable: &dyn Fn(&str) -> Variable) -> C
         Err(errors) => (None, errors.0.into_iter().map(at).collect()),
     };
     let unknown = unknown.into_inner();
-    let warnings = secrets
-        .iter()
-        .filter(|secret| unknown.contains(&secret.variable))
-        .map(|secret| Finding {
+    let sets = config.iter().flat_map(|config| &config.trust_anchors);
+    let of_sets = sets.flat_map(|(name, anchors)| {
+        let at = join(&path, &format!("trust_anchors.{name}"));
+        let warnings = anchors.warnings(super::now()).into_iter();
+        warnings.map(move |warning| Finding { path: at.clone(), message: warning.to_string() })
+    });
+    let of_secrets =
+        secrets.iter().filter(|secret| unknown.contains(&secret.variable)).map(|secret| Finding {
             path: join(&path, &secret.path),
             message: format!(
                 "the environment variable `{}` is not set here, so what it holds was not checked",
                 secret.variable
             ),
-        })
-        .collect();
+        });
+    let warnings = of_secrets.chain(of_sets).collect();
     Configuration { path, written, config, errors, warnings, unknown_variables: unknown }
 }
 

@@ -12,9 +12,10 @@ use certbound::{
     rejection::{Reason, Rejection},
     request::{Connection, Headers, Request},
     sanitise::HeaderChange,
+    trust::VerdictCache,
 };
 use clap::ValueEnum;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -30,7 +31,8 @@ use super::{
 The decision is made by the filter's own code. Without --request it is about a form post of the client to the first of
 the configured endpoints, with nothing in it but client_id.
 
-Whether Envoy verified the certificate cannot be known here: --envoy-verdict says what to assume.
+Without trust_anchors, it counts whether Envoy verified the certificate. That cannot be known here: --envoy-verdict says
+what to assume.
 
 Examples:
   certbound decide --config envoy.yaml --client-id payments --certificate payments.pem
@@ -58,7 +60,7 @@ pub(super) struct Arguments {
     /// A raw HTTP/1.1 request to decide
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
-    /// What Envoy says of the certificate (connection.peer_certificate_valid)
+    /// Without trust_anchors: what Envoy says of the certificate (connection.peer_certificate_valid)
     #[arg(long, value_name = "VERDICT", default_value = "valid")]
     envoy_verdict: EnvoyVerdict,
     /// Print {"outcome", "reason", "client_id", "thumbprint", "status", "error", "detail", "headers", …}
@@ -86,9 +88,15 @@ pub(super) fn run(arguments: &Arguments) -> Printout {
 
 fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
     let (config, mut notes) = read_config(arguments)?;
-    let RawRequest { headers, body } = read_request(arguments, &config)?;
-    let connection = read_connection(arguments)?;
-    if arguments.certificate.is_some() {
+    let RawRequest { mut headers, body } = read_request(arguments, &config)?;
+    let presented = read_presented(arguments)?;
+    if !config.trust_anchors.is_empty() {
+        // Envoy replaces what the client wrote there by what the client presented.
+        headers.0.retain(|(name, _)| name != FORWARDED_CLIENT_CERT);
+        headers.0.extend(forwarded_client_cert(&presented));
+    }
+    let connection = connection(presented, arguments.envoy_verdict);
+    if arguments.certificate.is_some() && config.trust_anchors.is_empty() {
         let verdict = match arguments.envoy_verdict {
             EnvoyVerdict::Valid => "valid",
             EnvoyVerdict::Invalid => "not valid",
@@ -181,19 +189,34 @@ fn form_post(config: &Config, client_id: &str) -> RawRequest {
     RawRequest { headers: Headers(fields.into()), body: body.into_bytes() }
 }
 
-/// What Envoy would report of a connection with the certificate.
-fn read_connection(arguments: &Arguments) -> Result<Connection, Vec<String>> {
-    let Some(file) = &arguments.certificate else { return Ok(Connection::default()) };
-    let certificates = super::read_certificates(file).map_err(|error| vec![error])?;
-    // What follows the first is what the client presents besides; nothing depends on it yet.
-    let certificate = certificates.into_iter().next().unwrap_or_default();
-    Ok(Connection {
-        peer_certificate_valid: Some(matches!(arguments.envoy_verdict, EnvoyVerdict::Valid)),
+/// What the client presents: its certificate first.
+fn read_presented(arguments: &Arguments) -> Result<Vec<Vec<u8>>, Vec<String>> {
+    match &arguments.certificate {
+        Some(file) => super::read_certificates(file).map_err(|error| vec![error]),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What Envoy would report of a connection over which this was presented.
+fn connection(presented: Vec<Vec<u8>>, verdict: EnvoyVerdict) -> Connection {
+    let Some(certificate) = presented.into_iter().next() else { return Connection::default() };
+    Connection {
+        peer_certificate_valid: Some(matches!(verdict, EnvoyVerdict::Valid)),
         sha256_peer_certificate_digest: Some(
             hexadecimal(&Sha256::digest(&certificate)).into_bytes(),
         ),
         peer_certificate: Some(to_pem(&certificate)),
-    })
+    }
+}
+
+const FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// The field in which Envoy tells the presented chain, with `set_current_client_cert_details: { chain: true }`.
+fn forwarded_client_cert(presented: &[Vec<u8>]) -> Option<(String, Vec<u8>)> {
+    let hash = hexadecimal(&Sha256::digest(presented.first()?));
+    let chain: Vec<u8> = presented.iter().flat_map(|der| to_pem(der)).collect();
+    let chain = percent_encode(&chain, NON_ALPHANUMERIC);
+    Some((FORWARDED_CLIENT_CERT.to_owned(), format!("Hash={hash};Chain=\"{chain}\"").into_bytes()))
 }
 
 fn to_pem(der: &[u8]) -> Vec<u8> {
@@ -229,7 +252,8 @@ impl Decision {
             let detail = "the body is longer than limits.max_body_bytes";
             Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, detail))
         } else {
-            authenticate(config, request, &mut |buffer| getrandom::fill(buffer).is_ok())
+            let random = &mut |buffer: &mut [u8]| getrandom::fill(buffer).is_ok();
+            authenticate(config, request, &mut VerdictCache::default(), random)
         };
         match &verdict.outcome {
             Outcome::Allowed(further) => changes.extend(further.iter().cloned()),
@@ -366,7 +390,7 @@ fn registered_for(method: &ClientAuthMethod) -> String {
             let count = registered.thumbprints.len().saturating_add(registered.public_keys.len());
             format!("self_signed_tls_client_auth, with {count} certificates or keys")
         }
-        ClientAuthMethod::TlsClientAuth(subject) => {
+        ClientAuthMethod::TlsClientAuth(subject, _) => {
             let (key, value) = match subject {
                 SubjectMatch::SanDns(name) => ("san_dns", name.clone()),
                 SubjectMatch::SanEmail(address) => ("san_email", address.clone()),

@@ -6,7 +6,7 @@ mod trust_anchors;
 mod value;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     endpoint::{Endpoint, PathMatch, normalise_path, split_target},
     http_signature::{Component, HttpMessageSignature, SigningKey, SigningSecret},
     sanitise::Sanitiser,
-    trust::MAXIMUM_CHAIN_CERTIFICATES,
+    trust::{MAXIMUM_CHAIN_CERTIFICATES, TrustAnchors},
 };
 use document::{Document, Each, Fault};
 
@@ -48,8 +48,8 @@ pub struct Config {
     pub max_chain_certificates: usize,
     /// Lower-case name of the header for `x5t#S256`.
     pub thumbprint_header: Option<String>,
-    /// Every set of trust anchors, or Envoy's verdict if there is none: for clients that are not registered.
-    pub trust: Trust,
+    /// Sets of trust anchors by name. Clients hold those that they are bound to.
+    pub trust_anchors: BTreeMap<String, TrustAnchors>,
     /// What becomes of clients that are not registered.
     pub unregistered_clients: UnregisteredClients,
 }
@@ -118,6 +118,16 @@ impl Config {
         let (path, _) = split_target(target);
         let path = normalise_path(path);
         self.endpoints.iter().any(|endpoint| endpoint.matches(method, &path))
+    }
+
+    /// Who must have verified the certificate of a client that is not registered: any set of trust anchors, or Envoy if
+    /// there is none.
+    pub fn trust_in_unregistered(&self) -> Trust {
+        if self.trust_anchors.is_empty() {
+            Trust::Envoy
+        } else {
+            Trust::Anchors(self.trust_anchors.values().cloned().collect())
+        }
     }
 
     /// Whether a `client_id` that is not registered differs from one that is only in letter case or surrounding white
@@ -199,7 +209,7 @@ fn compile(
         max_chain_certificates,
         signature,
         thumbprint_header,
-        trust: trust_anchors.all(),
+        trust_anchors: trust_anchors.into_readable(),
         unregistered_clients: document.unregistered_clients,
     })
 }

@@ -52,13 +52,9 @@ pub(super) fn compile(
 }
 
 impl Sets {
-    /// Every set, or Envoy's verdict if there is none.
-    pub(super) fn all(&self) -> Trust {
-        if self.0.is_empty() {
-            Trust::Envoy
-        } else {
-            Trust::Anchors(self.0.values().flatten().cloned().collect())
-        }
+    /// The sets that could be read.
+    pub(super) fn into_readable(self) -> BTreeMap<String, TrustAnchors> {
+        self.0.into_iter().filter_map(|(name, set)| Some((name, set?))).collect()
     }
 
     /// What a client is bound to that names these sets, or none.
@@ -68,13 +64,15 @@ impl Sets {
     pub(super) fn bound(&self, names: Option<&[String]>) -> Result<Trust, String> {
         let known = || format!("`{}`", self.0.keys().cloned().collect::<Vec<_>>().join("`, `"));
         let Some(names) = names else {
-            return if self.0.len() > 1 {
+            return if self.0.is_empty() {
+                Ok(Trust::Envoy)
+            } else if self.0.len() > 1 {
                 Err(format!(
                     "several sets are configured: write which may issue this client's certificates, of {}",
                     known()
                 ))
             } else {
-                Ok(self.all())
+                Ok(Trust::Anchors(self.0.values().flatten().cloned().collect()))
             };
         };
         if names.is_empty() {

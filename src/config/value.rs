@@ -36,7 +36,8 @@ fn parse_json(bytes: &[u8]) -> Result<Value, serde_json::Error> {
 }
 
 fn from_struct(message: Struct) -> Value {
-    // A protobuf map keeps one entry per key, so duplicates cannot be seen here; Envoy's YAML parser refuses them.
+    // A protobuf map keeps one entry per key: Envoy's YAML parser has let the last duplicate win (`certbound check` sees
+    // them).
     Value::Object(
         message.fields.into_iter().map(|(key, value)| (key, from_kind(value.kind))).collect(),
     )
