@@ -46,13 +46,26 @@ lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targ
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" $(ENVOY) --mode validate --log-level warn -c envoy.yaml
 
+.PHONY: cli
+cli: ## Build the command line: build/certbound
+	cargo build --locked --release --bin certbound
+	@mkdir -p build
+	cp target/release/certbound build/certbound
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
+	for target in $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs))); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384 || exit 1; \
+	done
+
 .PHONY: deny
 deny: ## Check licences and sources of dependencies (needs cargo-deny)
 	cargo deny --locked check bans licenses sources
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	rm -rf build target demo/node_modules tests/envoy/node_modules
+	rm -rf build target fuzz/target demo/node_modules tests/envoy/node_modules
 
 # The toolchain of rust-toolchain.toml, also where rustup does not install by itself.
 .PHONY: .toolchain
