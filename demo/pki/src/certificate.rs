@@ -1,6 +1,10 @@
 //! Issuing certificates (RFC 5280).
 
-use std::{net::IpAddr, ops::Range, time::SystemTime};
+use std::{
+    net::IpAddr,
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use base64::{
     Engine,
@@ -8,7 +12,7 @@ use base64::{
 };
 use sha2::{Digest, Sha256};
 use x509_cert::{
-    TbsCertificate,
+    Certificate, TbsCertificate,
     builder::{self, CertificateBuilder, profile::BuilderProfile},
     der::{
         DateTime, Encode,
@@ -29,7 +33,7 @@ use x509_cert::{
     time::{Time, Validity as X509Validity},
 };
 
-use crate::Key;
+use crate::{Key, SignatureAlgorithm};
 
 /// Purposes for [`CertificateTemplate::extended_key_usage`].
 pub mod extended_key_usage {
@@ -81,7 +85,13 @@ impl Validity {
         Self { not_before: start_of(years.start), not_after: start_of(years.end) }
     }
 
-    fn to_x509(self) -> X509Validity {
+    /// From one moment to another, in seconds since the Unix epoch.
+    pub fn seconds(seconds: Range<u64>) -> Self {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        Self { not_before: at(seconds.start), not_after: at(seconds.end) }
+    }
+
+    pub(crate) fn to_x509(self) -> X509Validity {
         let time = |time| Time::try_from(time).expect("a time between 1970 and 9999");
         X509Validity::new(time(self.not_before), time(self.not_after))
     }
@@ -100,6 +110,12 @@ pub struct CertificateTemplate {
     pub extended_key_usage: Vec<ObjectIdentifier>,
     /// Whether basicConstraints makes this a CA.
     pub is_authority: bool,
+    /// The path length constraint of a CA.
+    pub path_length: Option<u8>,
+    /// More extensions, as they are.
+    pub extensions: Vec<Extension>,
+    /// The serial number; derived from the key when absent.
+    pub serial_number: Option<u64>,
     /// When the certificate is valid.
     pub validity: Validity,
 }
@@ -113,6 +129,9 @@ impl CertificateTemplate {
             key_usage: KeyUsages::KeyCertSign | KeyUsages::CRLSign,
             extended_key_usage: Vec::new(),
             is_authority: true,
+            path_length: None,
+            extensions: Vec::new(),
+            serial_number: None,
             validity: Validity::years(2026..2036),
         }
     }
@@ -141,20 +160,43 @@ impl CertificateTemplate {
         self.issue(key, &authority.subject, &authority.key)
     }
 
+    /// The same, with a signature that is not the usual one of the authority's key.
+    pub fn issued_with(
+        &self,
+        authority: &Identity,
+        algorithm: SignatureAlgorithm,
+        key: Key,
+    ) -> Identity {
+        let builder = self.builder(&key, &authority.subject);
+        let certificate = authority.key.with(algorithm).sign_certificate(builder);
+        self.identity(certificate, key)
+    }
+
     /// Has the key sign its own certificate.
     pub fn self_signed(&self, key: Key) -> Identity {
         self.issue(key.clone(), &self.subject, &key)
     }
 
     fn issue(&self, key: Key, issuer: &Name, issuer_key: &Key) -> Identity {
+        let certificate = issuer_key.sign(self.builder(&key, issuer));
+        self.identity(certificate, key)
+    }
+
+    fn builder<'a>(&'a self, key: &Key, issuer: &'a Name) -> CertificateBuilder<Profile<'a>> {
         let public_key = key.public_key();
         let builder = CertificateBuilder::new(
             Profile { template: self, issuer },
-            serial_number(&public_key.to_der().expect("it was decoded")),
+            self.serial_number.map_or_else(
+                || serial_number(&public_key.to_der().expect("it was decoded")),
+                SerialNumber::from,
+            ),
             self.validity.to_x509(),
             public_key,
         );
-        let certificate = issuer_key.sign(builder.expect("the dates can be encoded"));
+        builder.expect("the dates can be encoded")
+    }
+
+    fn identity(&self, certificate: Certificate, key: Key) -> Identity {
         let certificate_der = certificate.to_der().expect("it was just built");
         Identity {
             subject: self.subject.clone(),
@@ -200,7 +242,8 @@ impl BuilderProfile for Profile<'_> {
             extension(tbs, &AuthorityKeyIdentifier::try_from(issuer_public_key)?)?,
         ];
         if template.is_authority {
-            let constraints = BasicConstraints { ca: true, path_len_constraint: None };
+            let constraints =
+                BasicConstraints { ca: true, path_len_constraint: template.path_length };
             extensions.push(extension(tbs, &constraints)?);
         }
         if !template.key_usage.is_empty() {
@@ -214,6 +257,7 @@ impl BuilderProfile for Profile<'_> {
             let names = SubjectAltName(template.alternative_names.clone());
             extensions.push(extension(tbs, &names)?);
         }
+        extensions.extend(template.extensions.iter().cloned());
         Ok(extensions)
     }
 }
@@ -234,12 +278,12 @@ pub struct Identity {
     pub chain_der: Vec<Vec<u8>>,
     /// The private key.
     pub key: Key,
-    subject: Name,
+    pub(crate) subject: Name,
 }
 
 impl Identity {
     /// The same, with the other's certificate presented after its own.
-    pub(crate) fn presenting(&self, other: &Self) -> Self {
+    pub fn presenting(&self, other: &Self) -> Self {
         let mut identity = self.clone();
         identity.chain_der.push(other.certificate_der.clone());
         identity

@@ -17,7 +17,9 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoOwned,
 };
 
-/// The primes of the only RSA key: looking for new ones takes long in an unoptimized build.
+use crate::rsa_primes;
+
+/// The primes of the RSA key of 2048 bits: looking for new ones takes long in an unoptimized build.
 const RSA_PRIMES: [&str; 2] = [
     "fa41f319e0fff37ba9bb41eb896a561c83582644858ae79ab508f9682ff3e2eb\
      15cbea857efd5942096737a6646a4527b4d331f181b80b9bb40b08272cf8e300\
@@ -64,10 +66,28 @@ impl Key {
         })))
     }
 
-    /// The RSA key; there is only one.
+    /// The RSA key of 2048 bits; there is only one.
     pub fn rsa_2048() -> Self {
         let [p, q] = RSA_PRIMES
             .map(|hex| BoxedUint::from_be_hex(hex, 1024).expect("256 hexadecimal digits"));
+        let key = RsaPrivateKey::from_p_q(p, q, 65537_u32.into()).expect("two primes");
+        Self::Rsa(Box::new(pkcs1v15::SigningKey::new(key)))
+    }
+
+    /// An RSA key of 1024, 2048, 3072 or 4096 bits.
+    ///
+    /// # Panics
+    /// For any other length.
+    pub fn rsa(bits: u32) -> Self {
+        let primes = match bits {
+            1024 => rsa_primes::BITS_1024,
+            2048 => return Self::rsa_2048(),
+            3072 => rsa_primes::BITS_3072,
+            4096 => rsa_primes::BITS_4096,
+            _ => panic!("there is no RSA key of {bits} bits"),
+        };
+        let [p, q] =
+            primes.map(|hex| BoxedUint::from_be_hex(hex, bits / 2).expect("hexadecimal digits"));
         let key = RsaPrivateKey::from_p_q(p, q, 65537_u32.into()).expect("two primes");
         Self::Rsa(Box::new(pkcs1v15::SigningKey::new(key)))
     }

@@ -15,7 +15,10 @@
 )]
 
 mod certificate;
+mod crl;
 mod key;
+mod rsa_primes;
+mod signature;
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -24,8 +27,10 @@ use serde_json::{Value, json};
 pub use certificate::{
     CertificateTemplate, Identity, Validity, dns_name, email, extended_key_usage, ip_address, uri,
 };
+pub use crl::CrlTemplate;
 pub use key::Key;
-pub use x509_cert::ext::pkix::KeyUsages;
+pub use signature::SignatureAlgorithm;
+pub use x509_cert::{self, ext::pkix::KeyUsages};
 
 /// The identities that a verifier who trusts `client-ca` alone accepts for client authentication (from 2026 to 2035).
 ///
