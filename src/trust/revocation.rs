@@ -51,6 +51,17 @@ struct Scope {
     only_authorities: bool,
 }
 
+impl Scope {
+    fn from_der(der: &[u8]) -> Result<Self, InvalidCrl> {
+        let point = IssuingDistributionPoint::from_der(der).map_err(|_| InvalidCrl::Malformed)?;
+        Ok(Self {
+            uris: uris(point.distribution_point.as_ref()).ok_or(InvalidCrl::Scope)?,
+            only_end_entities: point.only_contains_user_certs,
+            only_authorities: point.only_contains_ca_certs,
+        })
+    }
+}
+
 /// Reads every `X509 CRL` section of a text.
 pub(super) fn crls(text: &str) -> Result<Vec<Crl>, (usize, InvalidCrl)> {
     let mut crls = Vec::new();
@@ -77,23 +88,12 @@ impl Crl {
             (Some(number), None) if !number.critical => {}
             _ => return Err(InvalidCrl::Number),
         }
-        let scope = extensions
-            .iter()
-            .find(|extension| extension.extn_id == IssuingDistributionPoint::OID)
-            .map(|extension| {
-                let point = IssuingDistributionPoint::from_der(extension.extn_value.as_bytes())
-                    .map_err(|_| InvalidCrl::Malformed)?;
-                Ok(Scope {
-                    uris: uris(point.distribution_point.as_ref()).ok_or(InvalidCrl::Scope)?,
-                    only_end_entities: point.only_contains_user_certs,
-                    only_authorities: point.only_contains_ca_certs,
-                })
-            })
-            .transpose()?;
+        let list = CertRevocationList::from(list);
+        let scope = list.issuing_distribution_point().map(Scope::from_der).transpose()?;
         Ok(Self {
             der: der.into(),
             issuer: parsed.issuer,
-            list: list.into(),
+            list,
             signed: signed.into_owned(),
             this_update: parsed.this_update.to_unix_duration().as_secs(),
             next_update: parsed

