@@ -52,6 +52,13 @@ cli: ## Build the command line: build/certbound
 	@mkdir -p build
 	cp target/release/certbound build/certbound
 
+.PHONY: bench
+bench: .toolchain ## Measure path validation natively and in V8 (tables on standard output)
+	@cargo build --locked --release --quiet -p certbound-bench
+	@cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
+	@printf '\nnative\n\n' && target/release/certbound-bench
+	@printf '\nWebAssembly in V8\n\n' && node --no-warnings bench/wasi.mjs target/wasm32-wasip1/release/certbound-bench.wasm
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
