@@ -20,7 +20,8 @@ use demo_pki::{
         ext::{
             Extension,
             pkix::{
-                CrlDistributionPoints, IssuingDistributionPoint, NameConstraints,
+                AuthorityKeyIdentifier, CrlDistributionPoints, IssuingDistributionPoint,
+                NameConstraints,
                 constraints::name::GeneralSubtree,
                 crl::dp::DistributionPoint,
                 name::{DistributionPointName, GeneralName},
@@ -283,7 +284,7 @@ fn unknown_critical_extensions_are_refused_wherever_they_are() {
 fn a_doubled_extension_makes_a_certificate_unreadable() {
     let root = root("root");
     let twice = CertificateTemplate {
-        extensions: vec![extension("2.5.29.14", false, OctetString::new([1]).unwrap())],
+        extensions: vec![extension("2.5.29.14", false, OctetString::new([1]).unwrap()); 2],
         ..client()
     };
     let client = twice.issued_by(&root, Key::p256("client"));
@@ -441,6 +442,31 @@ fn intermediates_of_the_same_name_are_never_confused() {
 }
 
 #[test]
+fn many_anchors_of_the_same_name_and_the_slowest_kind_all_work() {
+    let roots: Vec<Identity> = (0..20)
+        .map(|generation| authority("root").self_signed(Key::p384(&generation.to_string())))
+        .collect();
+    let anchors = trusting(&roots.iter().collect::<Vec<_>>());
+    for root in &roots {
+        assert!(verify(&anchors, &client_of(root), &[]).is_ok());
+    }
+}
+
+#[test]
+fn a_wrong_key_identifier_does_not_hide_a_path() {
+    let (one, other) = (root("one"), root("other"));
+    let wrong = AuthorityKeyIdentifier {
+        key_identifier: Some(OctetString::new([1, 2, 3]).unwrap()),
+        ..Default::default()
+    };
+    let misled =
+        CertificateTemplate { extensions: vec![extension("2.5.29.35", false, wrong)], ..client() };
+    let client = misled.issued_by(&other, Key::p256("client"));
+    assert!(verify(&trusting(&[&one, &other]), &client, &[]).is_ok());
+    assert_eq!(verify(&trusting(&[&one]), &client, &[]), untrusted(PathProblem::Signature));
+}
+
+#[test]
 fn the_path_length_of_an_anchor_counts() {
     let limited = |limit| {
         CertificateTemplate { path_length: Some(limit), ..authority("root") }
@@ -595,6 +621,62 @@ fn loops_end() {
     assert!(verify(&trusting(&[&other]), &client, &[&a_by_b, &b_by_a, &a]).is_ok());
     let itself = CertificateTemplate::authority("CN=a").self_signed(Key::p256("a"));
     assert!(verify(&trusting(&[&root]), &client, &[&itself]).is_err());
+}
+
+#[test]
+fn a_chain_of_cas_of_one_name_is_found_in_any_order() {
+    let root = CertificateTemplate::authority("CN=root").self_signed(Key::p384("root"));
+    let mut chain = vec![authority("ca").issued_by(&root, Key::p384("0"))];
+    for generation in 1..4 {
+        let key = Key::p384(&generation.to_string());
+        chain.push(authority("ca").issued_by(&chain[generation - 1], key));
+    }
+    let client = client_of(&chain[3]);
+    let anchors = trusting(&[&root]);
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
+        let presented = order.map(|index| &chain[index]);
+        assert!(verify(&anchors, &client, &presented).is_ok(), "{order:?}");
+    }
+}
+
+#[test]
+fn hostile_chains_are_refused_before_they_cost_much() {
+    // Whoever may issue certificates himself can make all signatures right but those that matter, and hide which.
+    let root = CertificateTemplate::authority("CN=ca").self_signed(Key::p384("root"));
+    let anonymous = CertificateTemplate {
+        extensions: vec![
+            extension("2.5.29.14", false, OctetString::new([1]).unwrap()),
+            extension("2.5.29.35", false, AuthorityKeyIdentifier::default()),
+        ],
+        ..authority("ca")
+    };
+    let mut chain = vec![anonymous.issued_by(&root, Key::p384("0"))];
+    for generation in 1..4 {
+        let key = Key::p384(&generation.to_string());
+        chain.push(anonymous.issued_by(&chain[generation - 1], key));
+    }
+    let mut forged = CertificateTemplate { extensions: anonymous.extensions.clone(), ..client() }
+        .issued_by(&chain[3], Key::p256("client"));
+    *forged.certificate_der.last_mut().unwrap() ^= 1;
+    let presented: Vec<_> = chain.iter().collect();
+    let anchors = trusting(&[&root]);
+    assert_eq!(verify(&anchors, &forged, &presented), untrusted(PathProblem::TooCostly));
+
+    let names = (0..200).map(|index| dns_name(&format!("{index}.example.com")));
+    let client = CertificateTemplate::client("CN=client", names.collect::<Vec<_>>());
+    let check = |number: usize| {
+        let subtree = GeneralSubtree { base: dns_name("example.com"), minimum: 0, maximum: None };
+        let constraints = NameConstraints {
+            permitted_subtrees: Some(vec![subtree; number]),
+            excluded_subtrees: None,
+        };
+        let extensions = vec![extension("2.5.29.30", true, constraints)];
+        let ca = CertificateTemplate { extensions, ..authority("constrained") };
+        let ca = ca.issued_by(&root, Key::p256("constrained"));
+        verify(&anchors, &client.issued_by(&ca, Key::p256("client")), &[&ca]).map(|_| ())
+    };
+    assert_eq!(check(40), Ok(()));
+    assert_eq!(check(60), untrusted(PathProblem::TooCostly));
 }
 
 #[test]

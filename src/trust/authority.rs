@@ -6,7 +6,7 @@ use x509_cert::{
     Certificate as X509, TbsCertificate,
     ext::pkix::{
         AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, ExtendedKeyUsage,
-        KeyUsage, SubjectKeyIdentifier,
+        KeyUsage, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
         name::{DistributionPointName, GeneralName},
     },
     name::Name,
@@ -31,6 +31,10 @@ pub(super) struct Node {
     pub(super) subject_key_identifier: Option<Vec<u8>>,
     pub(super) authority_key_identifier: Option<Vec<u8>>,
     pub(super) crl_distribution_points: Option<Vec<DistributionPoint>>,
+    /// How many subtrees its name constraints list.
+    pub(super) constraints: usize,
+    /// How many names constraints apply to: the subject and the subjectAltNames.
+    pub(super) names: usize,
     basic_constraints: Option<BasicConstraints>,
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
@@ -77,6 +81,11 @@ impl Key {
         self.is_strong
     }
 
+    /// The content of the subjectPublicKey.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(super) fn verify<T: AsRef<[u8]>>(&self, signed: &Signed<T>, meter: &Meter) -> Verified {
         signed.verify(&self.algorithm, &self.bytes, meter)
     }
@@ -121,6 +130,12 @@ impl Node {
             });
             points.collect()
         });
+        let constraints = tbs.get_extension::<NameConstraints>().ok()?.map(|(_, constraints)| {
+            let length = |subtrees: Option<Vec<_>>| subtrees.map_or(0, |subtrees| subtrees.len());
+            length(constraints.permitted_subtrees)
+                .saturating_add(length(constraints.excluded_subtrees))
+        });
+        let names = tbs.get_extension::<SubjectAltName>().ok()?.map(|(_, names)| names.0.len());
         let subject_key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().ok()?;
         let authority_key_identifier = tbs.get_extension::<AuthorityKeyIdentifier>().ok()?;
         Some(Self {
@@ -136,6 +151,8 @@ impl Node {
                 .and_then(|(_, identifier)| identifier.key_identifier)
                 .map(|identifier| identifier.as_bytes().into()),
             crl_distribution_points: distribution_points,
+            constraints: constraints.unwrap_or(0),
+            names: names.unwrap_or(0).saturating_add(1),
             basic_constraints: tbs
                 .get_extension::<BasicConstraints>()
                 .ok()?
@@ -179,6 +196,11 @@ impl Node {
         self.extended_key_usage.as_ref().is_none_or(|purposes| {
             purposes.0.contains(&ID_KP_CLIENT_AUTH) || purposes.0.contains(&ANY_EXTENDED_KEY_USAGE)
         })
+    }
+
+    /// What the issuer signed.
+    pub(super) fn signed_content(&self) -> Option<&[u8]> {
+        Signed::from_der(&self.der).map(|signed| signed.content())
     }
 
     /// Whether the certificate's own key signed it; `None` where that cannot be told.

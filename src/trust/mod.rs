@@ -23,7 +23,7 @@ mod cache;
 mod revocation;
 mod signature;
 
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{cell::RefCell, fmt, sync::Arc, time::Duration};
 
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -38,7 +38,11 @@ use crate::{
 };
 use authority::Node;
 use revocation::{Crl, Status, Subject};
-use signature::{MAXIMUM_COST, Meter, id_of};
+use signature::{Hints, MAXIMUM_COST, Meter, id_of};
+
+/// How often a name may be compared with a constraint on one path. `rustls-webpki` stops at 250,000, which takes longer than
+/// all the signatures.
+const MAXIMUM_NAME_COMPARISONS: usize = 10_000;
 
 /// How many certificates a client may present, the end-entity certificate included.
 pub const MAXIMUM_CHAIN_CERTIFICATES: usize = 5;
@@ -342,16 +346,17 @@ impl<'a> Search<'a> {
             // Nothing to verify a signature with, unless a part of the path says more.
             return Err(PathError::Untrusted(neighbourhood.dead_end(self.now)));
         }
+        let authorities =
+            || issuers.iter().copied().chain(anchors.iter().map(|anchor| &anchor.node));
+        let constraints = sum(authorities().map(|node| node.constraints));
+        let names = sum(issuers.iter().map(|node| node.names)).saturating_add(self.leaf.names);
+        if constraints.saturating_mul(names) > MAXIMUM_NAME_COMPARISONS {
+            return Err(PathError::Untrusted(PathProblem::TooCostly));
+        }
         let trusted: Vec<TrustAnchor<'_>> =
             anchors.iter().map(|anchor| anchor.borrowed()).collect();
         let intermediates: Vec<CertificateDer<'_>> =
             issuers.iter().map(|node| CertificateDer::from(&*node.der)).collect();
-        let metered = self.meter.algorithms();
-        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = metered
-            .iter()
-            .map(|algorithm| -> &dyn SignatureVerificationAlgorithm { algorithm })
-            .collect();
-
         let end_entity = CertificateDer::from(&*self.leaf.der);
         let end_entity = EndEntityCert::try_from(&end_entity).map_err(|error| match error {
             webpki::Error::UnsupportedCriticalExtension => {
@@ -383,15 +388,29 @@ impl<'a> Search<'a> {
                 }
             }
         };
-        let found = end_entity.verify_for_usage(
-            &algorithms,
-            &trusted,
-            &intermediates,
-            UnixTime::since_unix_epoch(std::time::Duration::from_secs(self.now)),
-            KeyUsage::client_auth(),
-            None,
-            Some(&judge),
-        );
+        let search = |hints| {
+            let metered = self.meter.algorithms(hints);
+            let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = metered
+                .iter()
+                .map(|algorithm| -> &dyn SignatureVerificationAlgorithm { algorithm })
+                .collect();
+            let found = end_entity.verify_for_usage(
+                &algorithms,
+                &trusted,
+                &intermediates,
+                UnixTime::since_unix_epoch(Duration::from_secs(self.now)),
+                KeyUsage::client_auth(),
+                None,
+                Some(&judge),
+            );
+            found.map(|_| ())
+        };
+        // Key identifiers tell which paths to try first. They may be wrong: then all are tried.
+        let hints = self.hints(issuers, &anchors);
+        let mut found = search(Some(&hints));
+        if found.is_err() && refused.borrow().is_none() && self.meter.has_heeded_hints() {
+            found = search(None);
+        }
         match (found, accepted.take()) {
             (Ok(_), Some(path)) => Ok(path),
             (Ok(_), None) => Err(PathError::Unreadable),
@@ -403,6 +422,23 @@ impl<'a> Search<'a> {
                         .unwrap_or_else(|| neighbourhood.dead_end(self.now)),
                 ),
             }),
+        }
+    }
+
+    fn hints(&self, issuers: &[&'a Node], anchors: &[&'a Anchor]) -> Hints<'a> {
+        let subjects = issuers.iter().copied().chain([self.leaf]);
+        let authorities = issuers.iter().copied().chain(anchors.iter().map(|anchor| &anchor.node));
+        Hints {
+            signed: subjects
+                .filter_map(|node| {
+                    Some((node.signed_content()?, node.authority_key_identifier.as_deref()?))
+                })
+                .collect(),
+            keys: authorities
+                .filter_map(|node| {
+                    Some((node.key.bytes(), node.subject_key_identifier.as_deref()?))
+                })
+                .collect(),
         }
     }
 
@@ -493,7 +529,7 @@ impl Anchor {
 /// Everything that the issuers' names lead to from an end-entity certificate: whatever else a client presents, or an
 /// operator configures, costs nothing.
 struct Neighbourhood<'a> {
-    /// The CA certificates, and those first that key identifiers point to (RFC 4158 §3.5.12).
+    /// CA certificates other than the anchors.
     issuers: Vec<&'a Node>,
     anchors: Vec<&'a Anchor>,
     /// Why the first of the presented certificates that have a name on the way cannot be used.
@@ -509,8 +545,6 @@ impl<'a> Neighbourhood<'a> {
         let mut unsuitable = None;
         let mut missing = None;
         let mut names: Vec<&Name> = vec![&leaf.issuer];
-        let mut key_identifiers: Vec<&[u8]> =
-            leaf.authority_key_identifier.as_deref().into_iter().collect();
         let mut next = 0_usize;
         while let Some(name) = names.get(next).copied() {
             next = next.saturating_add(1);
@@ -535,7 +569,6 @@ impl<'a> Neighbourhood<'a> {
                     continue;
                 }
                 issuers.push(node);
-                key_identifiers.extend(node.authority_key_identifier.as_deref());
                 if !names.contains(&&node.issuer) {
                     names.push(&node.issuer);
                 }
@@ -544,12 +577,6 @@ impl<'a> Neighbourhood<'a> {
                 missing.get_or_insert_with(|| display(name));
             }
         }
-        let is_pointed_to = |node: &Node| {
-            let identifier = node.subject_key_identifier.as_deref();
-            identifier.is_some_and(|identifier| key_identifiers.contains(&identifier))
-        };
-        issuers.sort_by_key(|node| !is_pointed_to(node));
-        anchors.sort_by_key(|anchor| !is_pointed_to(&anchor.node));
         Self { issuers, anchors, unsuitable, missing }
     }
 
@@ -571,6 +598,10 @@ impl<'a> Neighbourhood<'a> {
         }
         PathProblem::NoPath(self.missing.clone())
     }
+}
+
+fn sum(numbers: impl Iterator<Item = usize>) -> usize {
+    numbers.fold(0, usize::saturating_add)
 }
 
 /// A name for the log: in RFC 4514 form and not at any length, since clients can choose it.
@@ -856,16 +887,15 @@ impl PathProblem {
             Error::InvalidNetworkMaskConstraint
             | Error::MalformedNameConstraint
             | Error::NameConstraintViolation => Self::NameConstraints,
-            Error::InvalidSignatureForPublicKey => Self::Signature,
+            // A signature of another kind than the key is another key's, too.
+            Error::InvalidSignatureForPublicKey
+            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::Signature,
             Error::MaximumNameConstraintComparisonsExceeded
             | Error::MaximumPathBuildCallsExceeded
             | Error::MaximumSignatureChecksExceeded => Self::TooCostly,
             Error::MaximumPathDepthExceeded | Error::PathLenConstraintViolated => Self::PathLength,
             Error::UnsupportedCriticalExtension => Self::CriticalExtension,
-            Error::UnsupportedSignatureAlgorithmContext(_)
-            | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                Self::SignatureAlgorithm
-            }
+            Error::UnsupportedSignatureAlgorithmContext(_) => Self::SignatureAlgorithm,
             _ => Self::Malformed,
         })
     }

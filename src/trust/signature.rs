@@ -191,6 +191,11 @@ pub(super) struct Signed<T> {
 }
 
 impl<'a> Signed<&'a [u8]> {
+    /// What the signature is over.
+    pub(super) fn content(&self) -> &'a [u8] {
+        self.content
+    }
+
     pub(super) fn from_der(encoding: &'a [u8]) -> Option<Self> {
         let mut reader = SliceReader::new(encoding).ok()?;
         let signed = reader.sequence(|reader| -> der::Result<_> {
@@ -227,7 +232,7 @@ impl<T: AsRef<[u8]>> Signed<T> {
                 && algorithm.signature.as_ref() == self.algorithm.as_ref()
         });
         let Some(algorithm) = algorithm else { return Verified::Unsupported };
-        let verifier = Metered { algorithm, meter };
+        let verifier = Metered { algorithm, meter, hints: None };
         match verifier.verify_signature(key, self.content.as_ref(), self.signature.as_ref()) {
             Ok(()) => Verified::Yes,
             Err(InvalidSignature) => Verified::No,
@@ -247,6 +252,7 @@ pub(super) struct Meter {
 struct Work {
     cost: u32,
     is_exhausted: bool,
+    has_heeded_hints: bool,
     signatures: Vec<([u8; 32], bool)>,
 }
 
@@ -255,9 +261,9 @@ impl Meter {
         Self { work: Mutex::default(), limit }
     }
 
-    /// The algorithms, each of which reports to this meter.
-    pub(super) fn algorithms(&self) -> Vec<Metered<'_>> {
-        ALGORITHMS.iter().map(|algorithm| Metered { algorithm, meter: self }).collect()
+    /// The algorithms, each of which reports to this meter, and passes over what the hints exclude.
+    pub(super) fn algorithms<'a>(&'a self, hints: Option<&'a Hints<'a>>) -> Vec<Metered<'a>> {
+        ALGORITHMS.iter().map(|algorithm| Metered { algorithm, meter: self, hints }).collect()
     }
 
     /// How many signatures were verified, whether they were right or wrong.
@@ -270,8 +276,33 @@ impl Meter {
         self.with(|work| work.is_exhausted)
     }
 
+    /// Whether a verification was left out because of a hint.
+    pub(super) fn has_heeded_hints(&self) -> bool {
+        self.with(|work| work.has_heeded_hints)
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Work) -> T) -> T {
         act(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Key identifiers, by which issuers of the same name can be told apart without a signature (RFC 5280 §4.2.1.1).
+#[derive(Debug, Default)]
+pub(super) struct Hints<'a> {
+    /// What is signed, and the identifier that it gives for the issuer's key.
+    pub(super) signed: Vec<(&'a [u8], &'a [u8])>,
+    /// Keys, and the identifiers that their certificates give.
+    pub(super) keys: Vec<(&'a [u8], &'a [u8])>,
+}
+
+impl Hints<'_> {
+    /// Whether the key, by what certificates say, did not sign the content.
+    fn exclude(&self, key: &[u8], content: &[u8]) -> bool {
+        let Some((_, wanted)) = self.signed.iter().find(|(other, _)| *other == content) else {
+            return false;
+        };
+        let mut identifiers = self.keys.iter().filter(|(other, _)| *other == key).peekable();
+        identifiers.peek().is_some() && identifiers.all(|(_, identifier)| identifier != wanted)
     }
 }
 
@@ -279,6 +310,7 @@ impl Meter {
 pub(super) struct Metered<'a> {
     algorithm: &'static Algorithm,
     meter: &'a Meter,
+    hints: Option<&'a Hints<'a>>,
 }
 
 impl fmt::Debug for Metered<'_> {
@@ -303,6 +335,10 @@ impl SignatureVerificationAlgorithm for Metered<'_> {
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
         let cost = self.algorithm.cost(public_key, message);
+        if self.hints.is_some_and(|hints| hints.exclude(public_key, message)) {
+            self.meter.with(|work| work.has_heeded_hints = true);
+            return Err(InvalidSignature);
+        }
         self.meter.with(|work| {
             let id = id_of(&[
                 self.algorithm.public_key.as_ref(),
@@ -769,7 +805,7 @@ mod tests {
     fn rsa_key_sizes_and_exponents_are_bounded() {
         let key = |bits: usize, exponent: &[u8]| {
             let mut modulus = vec![0xff; bits.div_ceil(8)];
-            modulus[0] = if bits % 8 == 0 { 0xff } else { (1 << (bits % 8)) - 1 };
+            modulus[0] = if bits.is_multiple_of(8) { 0xff } else { (1 << (bits % 8)) - 1 };
             let uint = |bytes| der::asn1::Uint::new(bytes).unwrap().to_der().unwrap();
             let content = [uint(&modulus), uint(exponent)].concat();
             let length = u16::try_from(content.len()).unwrap().to_be_bytes();

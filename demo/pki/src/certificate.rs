@@ -112,7 +112,7 @@ pub struct CertificateTemplate {
     pub is_authority: bool,
     /// The path length constraint of a CA.
     pub path_length: Option<u8>,
-    /// More extensions, as they are.
+    /// More extensions, as they are; instead of the usual one of the same kind, if there is one.
     pub extensions: Vec<Extension>,
     /// The serial number; derived from the key when absent.
     pub serial_number: Option<u64>,
@@ -257,6 +257,8 @@ impl BuilderProfile for Profile<'_> {
             let names = SubjectAltName(template.alternative_names.clone());
             extensions.push(extension(tbs, &names)?);
         }
+        extensions
+            .retain(|usual| template.extensions.iter().all(|own| own.extn_id != usual.extn_id));
         extensions.extend(template.extensions.iter().cloned());
         Ok(extensions)
     }
