@@ -10,8 +10,9 @@
 //! - **end-entity certificate**: `digitalSignature` and `clientAuth`, where the extensions are present; not a CA; a strong
 //!   key.
 //! - **revocation**, which list speaks for which certificate.
-//! - **cost**: a path whose signatures would take longer than those of five P-384 certificates is refused, and none
-//!   is verified twice ([`VerdictCache`] remembers verdicts).
+//! - **cost**: the search ends when its signatures have cost as much as five with P-384, or the wrong ones as much as
+//!   three; none is verified twice; where CAs have the same name, key identifiers tell which key to try first.
+//!   [`VerdictCache`] remembers verdicts.
 //!
 //! Everything else that `rustls-webpki` cannot judge is refused by it, not ignored: directoryName constraints always; URI and
 //! rfc822Name constraints where a certificate has such names (so a SPIFFE CA with URI constraints does not validate);
@@ -38,7 +39,7 @@ use crate::{
 };
 use authority::Node;
 use revocation::{Crl, Status, Subject};
-use signature::{Hints, MAXIMUM_COST, Meter, id_of};
+use signature::{Hints, Meter, id_of};
 
 /// How often a name may be compared with a constraint on one path. `rustls-webpki` stops at 250,000, which takes longer than
 /// all the signatures.
@@ -185,7 +186,7 @@ impl TrustAnchors {
         presented_intermediates: &[Vec<u8>],
         now: u64,
     ) -> Examination {
-        let meter = Meter::new(MAXIMUM_COST);
+        let meter = Meter::for_path();
         let presented: Vec<Node> = if presented_intermediates.len() < MAXIMUM_CHAIN_CERTIFICATES {
             presented_intermediates.iter().filter_map(|der| Node::from_der(der)).collect()
         } else {
@@ -415,8 +416,9 @@ impl<'a> Search<'a> {
             (Ok(_), Some(path)) => Ok(path),
             (Ok(_), None) => Err(PathError::Unreadable),
             (Err(error), _) => Err(match refused.take() {
+                Some(revoked @ PathError::Revoked(_)) => revoked,
+                _ if self.meter.is_exhausted() => PathError::Untrusted(PathProblem::TooCostly),
                 Some(refused) => refused,
-                None if self.meter.is_exhausted() => PathError::Untrusted(PathProblem::TooCostly),
                 None => PathError::Untrusted(
                     PathProblem::from_webpki(&error)
                         .unwrap_or_else(|| neighbourhood.dead_end(self.now)),
@@ -943,7 +945,7 @@ impl fmt::Display for PathProblem {
             Self::SignatureAlgorithm => {
                 "a signature on the path is of an algorithm that is not accepted, such as SHA-1"
             }
-            Self::TooCostly => "the presented certificates make too many paths possible",
+            Self::TooCostly => "verifying the presented certificates would take too long",
             Self::TooManyCertificates => "the client presented more than five certificates",
         })
     }

@@ -139,7 +139,11 @@ impl Algorithm {
 const COST_OF_P384: u32 = 2_650;
 
 /// What one path may cost, in microseconds of wasm: the signatures of the longest chain, all of them of the slowest kind.
-pub(super) const MAXIMUM_COST: u32 = 14_000;
+const MAXIMUM_COST: u32 = 14_000;
+
+/// After which cost of wrong signatures no other is looked at. A stranger can present as many as he likes; a path of which
+/// the key identifiers are right has none.
+const MAXIMUM_COST_OF_FAILURES: u32 = 6_000;
 
 fn p256_key(point: &[u8]) -> Option<p256::ecdsa::VerifyingKey> {
     is_uncompressed(point).then(|| p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok())?
@@ -245,20 +249,34 @@ impl<T: AsRef<[u8]>> Signed<T> {
 pub(super) struct Meter {
     // Behind a mutex since webpki wants its algorithms to be `Sync`; there is never a second thread.
     work: Mutex<Work>,
-    limit: u32,
+    is_limited: bool,
 }
 
 #[derive(Debug, Default)]
 struct Work {
     cost: u32,
+    cost_of_failures: u32,
     is_exhausted: bool,
     has_heeded_hints: bool,
     signatures: Vec<([u8; 32], bool)>,
 }
 
+impl Work {
+    fn affords(&self, cost: u32) -> bool {
+        self.cost.saturating_add(cost) <= MAXIMUM_COST
+            && self.cost_of_failures <= MAXIMUM_COST_OF_FAILURES
+    }
+}
+
 impl Meter {
-    pub(super) fn new(limit: u32) -> Self {
-        Self { work: Mutex::default(), limit }
+    /// For one path, of which a client determines the cost.
+    pub(super) fn for_path() -> Self {
+        Self { work: Mutex::default(), is_limited: true }
+    }
+
+    /// For the operator's own certificates and lists.
+    pub(super) fn unlimited() -> Self {
+        Self { work: Mutex::default(), is_limited: false }
     }
 
     /// The algorithms, each of which reports to this meter, and passes over what the hints exclude.
@@ -350,12 +368,15 @@ impl SignatureVerificationAlgorithm for Metered<'_> {
             let known = work.signatures.iter().find(|(other, _)| *other == id);
             let is_right = if let Some((_, is_right)) = known {
                 *is_right
-            } else if work.cost.saturating_add(cost) > self.meter.limit {
+            } else if self.meter.is_limited && !work.affords(cost) {
                 work.is_exhausted = true;
                 false
             } else {
-                work.cost = work.cost.saturating_add(cost);
                 let is_right = self.algorithm.verify(public_key, message, signature).is_some();
+                work.cost = work.cost.saturating_add(cost);
+                if !is_right {
+                    work.cost_of_failures = work.cost_of_failures.saturating_add(cost);
+                }
                 work.signatures.push((id, is_right));
                 is_right
             };
@@ -583,7 +604,7 @@ mod tests {
         let key_algorithm = spki.algorithm.to_der().unwrap();
         let key_algorithm = content_octets(&key_algorithm).unwrap();
         let signed = Signed { content: message, algorithm: algorithm.as_ref(), signature };
-        signed.verify(key_algorithm, spki.subject_public_key.raw_bytes(), &Meter::new(u32::MAX))
+        signed.verify(key_algorithm, spki.subject_public_key.raw_bytes(), &Meter::unlimited())
     }
 
     /// Counts the signatures that were accepted, having compared each with what the vectors say.
@@ -835,7 +856,7 @@ mod tests {
         let key_algorithm = spki.algorithm.to_der().unwrap();
         let key_algorithm = content_octets(&key_algorithm).unwrap();
         let key = spki.subject_public_key.raw_bytes();
-        let meter = Meter::new(MAXIMUM_COST);
+        let meter = Meter::for_path();
         let signed = |index: usize| Signed {
             content: group.tests[index].msg.to_vec(),
             algorithm: alg_id::ECDSA_SHA384.as_ref().to_vec(),
@@ -859,5 +880,16 @@ mod tests {
         assert_eq!(signed(valid[5]).verify(key_algorithm, key, &meter), Verified::No);
         assert!(meter.is_exhausted());
         assert_eq!(signed(valid[0]).verify(key_algorithm, key, &meter), Verified::Yes);
+
+        let wrong =
+            |index: usize| Signed { content: vec![u8::try_from(index).unwrap()], ..signed(0) };
+        let meter = Meter::for_path();
+        for index in 0..3 {
+            assert_eq!(wrong(index).verify(key_algorithm, key, &meter), Verified::No);
+            assert!(!meter.is_exhausted());
+        }
+        assert_eq!(signed(valid[0]).verify(key_algorithm, key, &meter), Verified::No);
+        assert!(meter.is_exhausted());
+        assert_eq!(meter.verifications(), 3);
     }
 }
