@@ -9,7 +9,7 @@
 //!    validation, revocation), [`config`]
 //! 3. decision: [`request`] (what the filter was told), [`sanitise`] (which headers go), [`authenticate`],
 //!    [`rejection`] (the one table from reason to answer)
-//! 4. the edges: `filter`, compiled for wasm32 only, the only code that names proxy-wasm; and the command line (src/cli)
+//! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
 
