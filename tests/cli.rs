@@ -202,6 +202,46 @@ fn check_reads_a_plugin_configuration_in_json_and_in_yaml() {
     assert!(run.output.contains("signing       off"), "{}", run.output);
 }
 
+/// The README's example, with a real certificate where it has an ellipsis.
+#[test]
+fn check_accepts_the_configuration_in_the_readme() {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let pem = PKI.get("client-ca").certificate_pem().replace('\n', "\n      ");
+    let example = example.replace("-----BEGIN CERTIFICATE-----\n      …", &pem);
+    assert!(example.contains("-----END CERTIFICATE-----"));
+    let run = check("readme.yaml", example);
+    assert_eq!(run.status, 0, "{}", run.problems);
+}
+
+/// Where trust anchors decide, Envoy's verdict does not, and the chain in the file is what the client presents.
+#[test]
+fn decide_follows_the_presented_chain_to_the_trust_anchors() {
+    let configuration = |anchor: &str| {
+        let anchors = json!({ "partners": { "certificates": PKI.get(anchor).certificate_pem() } });
+        let client = json!({
+            "client_id": "deep",
+            "token_endpoint_auth_method": "tls_client_auth",
+            "tls_client_auth_subject_dn": PKI.get("via-intermediate").subject(),
+        });
+        let configuration = with(configuration(), "clients", json!([client]));
+        with(configuration, "trust_anchors", anchors).to_string()
+    };
+    let chain = certificate("deep.pem", "via-intermediate");
+    let alone = file("deep-alone.pem", PKI.get("via-intermediate").certificate_pem());
+    let decided = |name: &str, anchor: &str, certificate: &str| {
+        let config = file(name, configuration(anchor));
+        let arguments =
+            ["--client-id", "deep", "--certificate", certificate, "--envoy-verdict", "invalid"];
+        let run = decide(&config, &arguments);
+        (run.status, run.json()["reason"].clone())
+    };
+    assert_eq!(decided("deep-1.json", "client-ca", &chain), (0, Value::Null));
+    assert_eq!(decided("deep-2.json", "client-ca", &alone), (1, json!("certificate_untrusted")));
+    assert_eq!(decided("deep-3.json", "rogue-ca", &chain), (1, json!("certificate_untrusted")));
+}
+
 #[test]
 fn check_names_every_error_with_its_path() {
     let yaml = "
