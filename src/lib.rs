@@ -7,7 +7,8 @@
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`http_signature`], [`trust`] (anchors, path
 //!    validation, revocation), [`config`]
-//! 3. decision: [`request`] (what the filter was told), [`sanitise`] (which headers go), [`authenticate`],
+//! 3. decision: [`request`] (what the filter was told), [`sanitise`] (which headers go), `identify` (who it is
+//!    from), [`authenticate`],
 //!    [`rejection`] (the one table from reason to answer)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
@@ -23,6 +24,7 @@ pub mod distinguished_name;
 pub mod endpoint;
 pub mod form;
 pub mod http_signature;
+mod identify;
 pub mod jwt;
 pub mod pem;
 pub mod public_key;

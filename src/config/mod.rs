@@ -2,6 +2,7 @@
 
 mod clients;
 mod document;
+mod signature;
 mod trust_anchors;
 mod value;
 
@@ -11,13 +12,12 @@ use std::{
 };
 
 use serde::Deserialize;
-use sfv::KeyRef;
 
 use crate::{
     client::{Client, Trust},
     client_cert::CertificateHeaderFormat,
     endpoint::{Endpoint, PathMatch, normalise_path, split_target},
-    http_signature::{Component, HttpMessageSignature, SigningKey, SigningSecret},
+    http_signature::{HttpMessageSignature, SigningKey},
     sanitise::Sanitiser,
     trust::{MAXIMUM_CHAIN_CERTIFICATES, TrustAnchors},
 };
@@ -92,7 +92,6 @@ pub enum UnregisteredClients {
 const DEFAULT_LABEL: &str = "certbound";
 const DEFAULT_MAX_BODY_BYTES: usize = 65_536;
 const DEFAULT_MAX_HEADER_BYTES: usize = 16_384;
-const DEFAULT_LIFETIME_SECONDS: u64 = 60;
 
 impl Config {
     /// Reads a configuration as Envoy hands it to the plugin: JSON text or a serialised `google.protobuf.Struct`. `env`
@@ -193,7 +192,7 @@ fn compile(
             .map(String::as_str)
             .collect();
     let signature = match document.signature {
-        Some(signature) => Some(compile_signature(signature, &ours, env, errors)?),
+        Some(signature) => Some(signature::compile(signature, &ours, env, errors)?),
         None => None,
     };
     let label = signature.as_ref().map_or(DEFAULT_LABEL, |(signature, _)| &signature.label);
@@ -289,133 +288,6 @@ fn compile_endpoints(
 
 fn is_method(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')
-}
-
-fn compile_signature(
-    written: document::Signature,
-    ours: &[&str],
-    env: &dyn Fn(&str) -> Option<String>,
-    errors: &mut Vec<ConfigError>,
-) -> Option<(HttpMessageSignature, SigningKey)> {
-    const PATH: &str = "signature.http_message_signature";
-    let message_signature = written.http_message_signature;
-    let label = message_signature.label.unwrap_or_else(|| DEFAULT_LABEL.into());
-    if KeyRef::from_str(&label).is_err() {
-        errors.push(ConfigError::new(
-            format!("{PATH}.label"),
-            "not a key of structured fields: write lower-case letters, digits, `_`, `-`, `.`, `*`, a letter first",
-        ));
-    }
-    let certificate_field = ours.first().copied().unwrap_or_default();
-    let components = match message_signature.components {
-        None => ours
-            .iter()
-            .copied()
-            .chain(["@method", "@authority", "@path", "content-digest"])
-            .filter_map(|name| component(name, ours))
-            .collect(),
-        Some(names) => compile_components(&names, ours, certificate_field, errors),
-    };
-    let lifetime_seconds = in_range(
-        message_signature.lifetime_seconds,
-        DEFAULT_LIFETIME_SECONDS,
-        1..=3600,
-        "signature.http_message_signature.lifetime_seconds",
-        errors,
-    );
-    if written.keys.is_empty() {
-        errors.push(ConfigError::new(
-            "signature.keys",
-            "the list is empty: write at least one key, the first signs",
-        ));
-    }
-    let mut kids = BTreeSet::new();
-    let mut first = None;
-    for (at, key) in readable(written.keys, "signature.keys", errors) {
-        if key.kid.is_empty() || !key.kid.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
-            errors.push(ConfigError::new(
-                format!("{at}.kid"),
-                "not a key identifier: write visible ASCII characters",
-            ));
-        } else if !kids.insert(key.kid.clone()) {
-            errors.push(ConfigError::new(
-                format!("{at}.kid"),
-                "another key has the same kid: give each key its own",
-            ));
-        }
-        let secret = resolve(&key.key, env).and_then(|text| {
-            let secret = match key.alg {
-                document::Algorithm::Ed25519 => SigningSecret::ed25519_from_pem(&text),
-                document::Algorithm::HmacSha256 => SigningSecret::hmac_sha256_from_base64(&text),
-            };
-            secret.map_err(|error| error.to_string())
-        });
-        match secret {
-            Ok(secret) => first = first.or(Some(SigningKey { kid: key.kid, secret })),
-            Err(message) => errors.push(ConfigError::new(format!("{at}.key"), message)),
-        }
-    }
-    Some((HttpMessageSignature { label, components, lifetime_seconds }, first?))
-}
-
-fn compile_components(
-    names: &[String],
-    ours: &[&str],
-    certificate_field: &str,
-    errors: &mut Vec<ConfigError>,
-) -> Vec<Component> {
-    const PATH: &str = "signature.http_message_signature.components";
-    let mut components = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match component(name, ours) {
-            Some(component) if components.contains(&component) => errors.push(ConfigError::new(
-                format!("{PATH}[{index}]"),
-                format!("`{name}` is there twice, which RFC 9421 §2.5 forbids: remove one"),
-            )),
-            Some(component) => components.push(component),
-            None => errors.push(ConfigError::new(
-                format!("{PATH}[{index}]"),
-                format!(
-                    "`{name}` cannot be covered: write `@method`, `@authority`, `@path`, `@query`, `content-digest`, or a header that certbound sets: `{}`",
-                    ours.join("`, `")
-                ),
-            )),
-        }
-    }
-    if !names.iter().any(|name| name == certificate_field) {
-        errors.push(ConfigError::new(
-            PATH,
-            format!("the certificate would not be signed: add `{certificate_field}`"),
-        ));
-    }
-    components
-}
-
-fn component(name: &str, ours: &[&str]) -> Option<Component> {
-    Some(match name {
-        "@authority" => Component::Authority,
-        "@method" => Component::Method,
-        "@path" => Component::Path,
-        "@query" => Component::Query,
-        _ if name == "content-digest" || ours.contains(&name) => Component::Field(name.to_owned()),
-        _ => return None,
-    })
-}
-
-/// The text of a secret. The message never holds it.
-fn resolve(
-    secret: &document::Secret,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, String> {
-    match (&secret.env, &secret.value) {
-        (Some(name), None) => env(name).ok_or_else(|| {
-            format!(
-                "the environment variable `{name}` is not set in the module: set it for Envoy and list it in vm_config.environment_variables.host_env_keys"
-            )
-        }),
-        (None, Some(value)) => Ok(value.clone()),
-        _ => Err("write exactly one of `env` and `value`".into()),
-    }
 }
 
 fn in_range<T: Copy + PartialOrd + fmt::Display>(
