@@ -4,9 +4,10 @@ use crate::{
     basic,
     endpoint::split_target,
     form::{Form, ParameterValue},
+    headers::Headers,
     jwt::ClientAssertion,
     rejection::{Reason, Rejection},
-    request::{Headers, Request},
+    request::Request,
 };
 
 /// Reads who a request is from.

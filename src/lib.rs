@@ -2,13 +2,12 @@
 //!
 //! The crate is layered; a module uses its own layer and those above it in this list, never one below:
 //!
-//! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`], [`jwt`], [`pem`],
-//!    [`public_key`], [`thumbprint`], [`xfcc`]
+//! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`],
+//!    [`headers`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
-//!    [`endpoint`] (where clients authenticate), [`http_signature`], [`trust`] (anchors, path
-//!    validation, revocation), [`config`]
-//! 3. decision: [`request`] (what the filter was told), [`sanitise`] (which headers go), `identify` (who it is
-//!    from), [`authenticate`],
+//!    [`endpoint`] (where clients authenticate), [`http_signature`], [`sanitise`] (which headers go),
+//!    [`trust`] (anchors, path validation, revocation), [`config`]
+//! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), [`authenticate`],
 //!    [`rejection`] (the one table from reason to answer)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
@@ -23,6 +22,7 @@ pub mod config;
 pub mod distinguished_name;
 pub mod endpoint;
 pub mod form;
+pub mod headers;
 pub mod http_signature;
 mod identify;
 pub mod jwt;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sfv::{DictSerializer, Dictionary, Key, ListEntry, Parser, StringRef};
 
-use crate::{http_signature::TAG, request::Headers};
+use crate::{headers::Headers, http_signature::TAG};
 
 /// Fields in which some authorization server, framework or proxy expects a client certificate or what was found about
 /// it. Each also stands for every name that continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.

@@ -11,8 +11,9 @@ use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
     basic,
     config::Config,
+    headers::Headers,
     rejection::{Reason, Rejection},
-    request::{Connection, Headers, Request},
+    request::{Connection, Request},
     sanitise::HeaderChange,
     trust::VerdictCache,
 };

@@ -9,8 +9,9 @@ use certbound::{
     client::{ClientAuthMethod, SubjectMatch},
     config::Config,
     endpoint::PathMatch,
+    headers::Headers,
     rejection::{Reason, Rejection},
-    request::{Connection, Headers, Request},
+    request::{Connection, Request},
     sanitise::HeaderChange,
     trust::VerdictCache,
 };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use certbound::request::Headers;
+use certbound::headers::Headers;
 
 /// Header fields with the pseudo-header fields that Envoy makes of request line and `Host`, and the body.
 #[derive(Debug)]

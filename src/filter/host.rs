@@ -8,11 +8,7 @@ use proxy_wasm::{
     types::{BufferType, MapType, Status},
 };
 
-use crate::{
-    rejection::Response,
-    request::{Connection, Headers},
-    sanitise::HeaderChange,
-};
+use crate::{headers::Headers, rejection::Response, request::Connection, sanitise::HeaderChange};
 
 /// The host did not do what it was asked.
 #[derive(Debug)]

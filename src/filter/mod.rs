@@ -15,8 +15,9 @@ use crate::{
     authenticate::{Outcome, Verdict, authenticate},
     basic,
     config::Config,
+    headers::Headers,
     rejection::{Reason, Rejection},
-    request::{Headers, Request},
+    request::Request,
     trust::VerdictCache,
 };
 use host::HostError;
