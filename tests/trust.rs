@@ -442,6 +442,30 @@ fn intermediates_of_the_same_name_are_never_confused() {
 }
 
 #[test]
+fn a_path_that_key_identifiers_deny_is_found_behind_one_that_they_prefer() {
+    let root = root("root");
+    let other = CertificateTemplate::authority("CN=other").self_signed(Key::p256("other"));
+    let revoked = authority("ca").issued_by(&root, Key::p256("ca"));
+    let wrong = AuthorityKeyIdentifier {
+        key_identifier: Some(OctetString::new([1, 2, 3]).unwrap()),
+        ..Default::default()
+    };
+    let cross = CertificateTemplate {
+        extensions: vec![extension("2.5.29.35", false, wrong)],
+        serial_number: Some(7),
+        ..authority("ca")
+    };
+    let cross = cross.issued_by(&other, Key::p256("ca"));
+    let crls = [
+        CrlTemplate::revoking([&revoked]).issued_by(&root),
+        CrlTemplate::revoking([]).issued_by(&revoked),
+        CrlTemplate::revoking([]).issued_by(&other),
+    ];
+    let anchors = with_crls(&[&root, &other], &crls);
+    assert!(verify(&anchors, &client_of(&revoked), &[&revoked, &cross]).is_ok());
+}
+
+#[test]
 fn many_anchors_of_the_same_name_and_the_slowest_kind_all_work() {
     let roots: Vec<Identity> = (0..20)
         .map(|generation| authority("root").self_signed(Key::p384(&generation.to_string())))

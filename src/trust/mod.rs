@@ -409,7 +409,7 @@ impl<'a> Search<'a> {
         // Key identifiers tell which paths to try first. They may be wrong: then all are tried.
         let hints = self.hints(issuers, &anchors);
         let mut found = search(Some(&hints));
-        if found.is_err() && refused.borrow().is_none() && self.meter.has_heeded_hints() {
+        if found.is_err() && self.meter.has_heeded_hints() {
             found = search(None);
         }
         match (found, accepted.take()) {
@@ -555,13 +555,11 @@ impl<'a> Neighbourhood<'a> {
                 is_known = true;
                 anchors.push(anchor);
             }
-            let configured = set.intermediates.iter().map(|node| (node, Ok(())));
-            let presented = presented.iter().map(|node| (node, require_authority(node)));
-            for (node, suitable) in configured.chain(presented) {
+            for node in set.intermediates.iter().chain(presented) {
                 if node.subject != *name || issuers.iter().any(|other| other.der == node.der) {
                     continue;
                 }
-                if let Err(error) = suitable {
+                if let Err(error) = require_authority(node) {
                     unsuitable.get_or_insert_with(|| (display(name), error));
                     continue;
                 }
