@@ -7,6 +7,7 @@ use certbound::{
     trust::{
         InvalidCrl, InvalidTrustAnchors, PathError, PathProblem, TrustAnchors, UnknownRevocation,
         UnknownRevocationStatus, UnsuitableAuthority, VerdictCache, VerifiedPath, Warning, Which,
+        require_known_answers,
     },
 };
 use demo_pki::{
@@ -168,6 +169,26 @@ fn every_supported_algorithm_verifies_and_no_other() {
         verify(&trusting(&[&root]), &client, &[]),
         untrusted(PathProblem::SignatureAlgorithm)
     );
+}
+
+/// How `src/trust/known_answers` was made.
+#[test]
+fn the_known_answers_are_right() {
+    use SignatureAlgorithm::*;
+    for (name, key, algorithm) in [
+        ("ed25519", Key::ed25519("known answer"), Ed25519),
+        ("p256", Key::p256("known answer"), EcdsaSha256),
+        ("p384", Key::p384("known answer"), EcdsaSha384),
+        ("rsa_pkcs1", Key::rsa(2048), RsaSha256),
+        ("rsa_pss", Key::rsa(2048), RsaPssSha256),
+    ] {
+        let template = CertificateTemplate::authority("CN=known answer");
+        let issuer = template.self_signed(key.clone());
+        let certificate = template.issued_with(&issuer, algorithm, key).certificate_der;
+        let path = format!("{}/src/trust/known_answers/{name}.der", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(std::fs::read(&path).unwrap(), certificate, "{path}");
+    }
+    assert_eq!(require_known_answers(), Ok(()));
 }
 
 #[test]

@@ -21,6 +21,7 @@
 
 mod authority;
 mod cache;
+mod known_answers;
 mod revocation;
 mod signature;
 
@@ -31,6 +32,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_cert::name::Name;
 
 pub use cache::VerdictCache;
+pub use known_answers::{WrongAnswer, require_known_answers};
 pub use revocation::{InvalidCrl, UnknownRevocation, UnknownRevocationStatus};
 
 use crate::{
