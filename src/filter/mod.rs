@@ -18,7 +18,7 @@ use crate::{
     headers::Headers,
     rejection::{Reason, Rejection},
     request::Request,
-    trust::VerdictCache,
+    trust::{self, VerdictCache},
 };
 use host::HostError;
 use metrics::Metrics;
@@ -84,6 +84,15 @@ fn configure(size: usize) -> Result<Active, String> {
     #[allow(clippy::disallowed_methods)]
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::parse(&bytes, &env).map_err(|errors| errors.to_string())?;
+    if !config.trust_anchors.is_empty() {
+        trust::require_known_answers().map_err(|error| error.to_string())?;
+    }
+    let now = host::now().map_err(unavailable)?;
+    for (name, anchors) in &config.trust_anchors {
+        for warning in anchors.warnings(now) {
+            warn!("trust_anchors.{name}: {warning}");
+        }
+    }
     let metrics = Metrics::define().map_err(unavailable)?;
     Ok(Active { config, metrics, verdicts: RefCell::default() })
 }
