@@ -10,6 +10,7 @@ use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use x509_cert::{
     Certificate, TbsCertificate,
@@ -314,6 +315,18 @@ impl Identity {
     /// The certificate as an element of a JWK's `x5c` (RFC 7517 §4.7).
     pub fn x5c(&self) -> String {
         BASE64_STANDARD.encode(&self.certificate_der)
+    }
+
+    /// All of it for programs.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "certificate": self.certificate_pem(),
+            "chain": self.chain_pem(),
+            "key": self.key.to_pkcs8_pem(),
+            "x5t#S256": self.thumbprint(),
+            "x5c": self.x5c(),
+            "jwk": self.key.to_jwk(),
+        })
     }
 }
 
