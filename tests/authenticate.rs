@@ -6,7 +6,7 @@ mod cases;
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use cases::{Case, CaseFile, Fields, Observed, Response};
+use cases::{Case, CaseFile, Fields, Observed, Response, hex_digest};
 use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
     basic,
@@ -18,7 +18,6 @@ use certbound::{
     trust::VerdictCache,
 };
 use demo_pki::Pki;
-use sha2::{Digest as _, Sha256};
 
 fn config(file: &CaseFile) -> Config {
     let environment: &BTreeMap<String, String> = &file.environment;
@@ -29,14 +28,10 @@ fn config(file: &CaseFile) -> Config {
 fn connection(case: &Case, pki: &Pki) -> Connection {
     let Some(name) = case.certificate.as_deref() else { return Connection::default() };
     let identity = pki.get(name);
-    let digest: String = Sha256::digest(&identity.certificate_der)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     Connection {
         peer_certificate: Some(identity.certificate_pem().into_bytes()),
         peer_certificate_valid: Some(pki.is_trusted(name)),
-        sha256_peer_certificate_digest: Some(digest.into_bytes()),
+        sha256_peer_certificate_digest: Some(hex_digest(identity).into_bytes()),
     }
 }
 
@@ -61,13 +56,14 @@ fn apply(headers: &mut Headers, changes: Vec<HeaderChange>) {
 }
 
 fn observe(
+    file: &CaseFile,
     config: &Config,
     verdicts: &mut VerdictCache,
     case: &Case,
     pki: &Pki,
     now: u64,
 ) -> Observed {
-    let mut received = headers(case.request.headers());
+    let mut received = headers(file.headers(case, pki));
     for (name, value) in [
         (":method", case.request.method.as_str()),
         (":path", case.request.path.as_str()),
@@ -140,7 +136,7 @@ fn every_case_is_decided_as_expected() {
         let mut verdicts = VerdictCache::default();
         for case in file.cases.iter().filter(|case| case.runs_in("native")) {
             decided += 1;
-            let observed = observe(&config, &mut verdicts, case, &pki, now);
+            let observed = observe(&file, &config, &mut verdicts, case, &pki, now);
             for problem in case.problems(&observed, &pki) {
                 problems.push(format!("{}: {}: {problem}", file.name, case.name));
             }

@@ -139,7 +139,7 @@ mod every_case {
                 }
             };
             for case in file.cases.iter().filter(|case| case.runs_in("wasm")) {
-                let found = problems_of(case, &mut envoy);
+                let found = problems_of(&file, case, &mut envoy);
                 problems.extend(
                     found.iter().map(|problem| format!("{}, {}: {problem}", file.name, case.name)),
                 );
@@ -149,13 +149,13 @@ mod every_case {
         assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
     }
 
-    fn problems_of(case: &Case, envoy: &mut Envoy) -> Vec<String> {
+    fn problems_of(file: &CaseFile, case: &Case, envoy: &mut Envoy) -> Vec<String> {
         let connection = match &case.certificate {
             Some(name) => presenting(name),
             None => Connection::without_certificate(),
         };
         let counters = envoy.counters();
-        let exchange = envoy.exchange(&connection, &request(case));
+        let exchange = envoy.exchange(&connection, &request(file, case));
         let mut problems = case.problems(&observed(&exchange), pki());
 
         let reason = case.expect.reason.as_deref().unwrap_or_default();
@@ -196,10 +196,10 @@ mod every_case {
     }
 
     /// The request as Envoy hands it over: what its `Connection` header names is gone already.
-    fn request(case: &Case) -> Request {
+    fn request(file: &CaseFile, case: &Case) -> Request {
         let request = &case.request;
         let mut headers = request_headers(&request.method, &request.path, &[]);
-        let fields = request.headers();
+        let fields = file.headers(case, pki());
         let connection = fields.joined("connection").unwrap_or_default();
         let is_kept = |name: &[u8]| {
             let nominated = connection.split(',').map(str::trim);
@@ -310,6 +310,23 @@ mod the_certificate {
             "{:?}",
             exchange.log
         );
+    }
+
+    #[test]
+    fn needs_no_verdict_of_envoy_where_there_are_trust_anchors() {
+        let mut configuration = configuration();
+        let client_ca = pki().get("client-ca").certificate_pem();
+        configuration["trust_anchors"] = json!({ "client-ca": { "certificates": client_ca } });
+        let mut envoy = start(&configuration);
+        let verdict = "connection.peer_certificate_valid";
+        let request = token_request(["client_id=payments"]);
+        for connection in
+            [presenting("payments").without(verdict), presenting("payments").with(verdict, [0])]
+        {
+            assert_allowed(&envoy.exchange(&connection, &request), "payments");
+        }
+        let rogue = presenting("payments-rogue").with(verdict, [1]);
+        assert_denied(&envoy.exchange(&rogue, &request), 401, "certificate_untrusted");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use demo_pki::{Identity, Pki};
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 /// Names and values of header or trailer fields, in order; names in lower case.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,10 @@ pub(crate) struct CaseFile {
     pub(crate) configuration: Value,
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
+    /// Whether Envoy is told to write what the client presented into `x-forwarded-client-cert`
+    /// (`forward_client_cert_details: SANITIZE_SET`, `chain: true`); otherwise it lets that field through.
+    #[serde(default)]
+    tells_chain: bool,
     pub(crate) cases: Vec<Case>,
 }
 
@@ -67,9 +72,22 @@ impl CaseFile {
         };
         paths.iter().map(read).collect()
     }
+
+    /// The header fields of a request without pseudo-headers, as Envoy hands them over.
+    pub(crate) fn headers(&self, case: &Case, pki: &Pki) -> Fields {
+        let mut headers = case.request.headers();
+        if self.tells_chain {
+            let name = b"x-forwarded-client-cert";
+            headers.0.retain(|(known, _)| known != name);
+            let presented = case.certificate.iter();
+            let presented = presented.map(|identity| xfcc(pki.get(identity)).into_bytes());
+            headers.0.extend(presented.map(|value| (name.to_vec(), value)));
+        }
+        headers
+    }
 }
 
-/// Replaces every `@kind:NAME` by what the PKI has for the name.
+/// Replaces every `@kind:NAME` by what the PKI has for the name. `@pem:` and `@crl:` take several names, joined by `+`.
 fn resolve(value: Value, pki: &Pki) -> Value {
     match value {
         Value::String(text) => {
@@ -79,6 +97,14 @@ fn resolve(value: Value, pki: &Pki) -> Value {
                 Some(("x5c", name)) => pki.get(name).x5c().into(),
                 Some(("jwk", name)) => pki.get(name).key.to_jwk(),
                 Some(("rfc9440", name)) => rfc9440(pki.get(name)).into(),
+                Some(("xfcc", name)) => xfcc(pki.get(name)).into(),
+                Some(("pem", names)) => {
+                    let pems = names.split('+').map(|name| pki.get(name).certificate_pem());
+                    pems.collect::<String>().into()
+                }
+                Some(("crl", names)) => {
+                    names.split('+').map(|name| pki.crl(name)).collect::<String>().into()
+                }
                 Some((kind, _)) => panic!("@{kind} is no reference to the PKI"),
                 None => text.into(),
             }
@@ -94,6 +120,20 @@ fn resolve(value: Value, pki: &Pki) -> Value {
 /// A certificate as `Client-Cert` has it (RFC 9440 §2.1).
 pub(crate) fn rfc9440(identity: &Identity) -> String {
     format!(":{}:", identity.x5c())
+}
+
+/// `x-forwarded-client-cert` as Envoy writes it with `chain: true`.
+fn xfcc(identity: &Identity) -> String {
+    let chain = identity.chain_pem();
+    let chain = chain.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let chain = chain.replace(' ', "%20").replace('\n', "%0A");
+    format!("Hash={};Chain=\"{chain}\"", hex_digest(identity))
+}
+
+/// SHA-256 of a certificate as Envoy writes it.
+pub(crate) fn hex_digest(identity: &Identity) -> String {
+    let digest = Sha256::digest(&identity.certificate_der);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(Deserialize)]

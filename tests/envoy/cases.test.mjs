@@ -39,7 +39,8 @@ function assertForwarded({ response, received }, { status, upstream = {} }) {
 let testbed;
 let underWay;
 before(async () => {
-  const listeners = Object.fromEntries(topics.map(({ topic, configuration, environment }) => [topic, { configuration, environment }]));
+  const listeners = Object.fromEntries(topics.map(({ topic, configuration, environment, tells_chain: tellsChain }) =>
+    [topic, { configuration, environment, tellsChain }]));
   const isHolder = ({ presented }) => presented === underWay.certificate && mayCarryCertificate(underWay);
   testbed = await startTestbed('cases', listeners, isHolder);
 });

@@ -1,7 +1,7 @@
 // Starts Envoy around the compiled filter, and builds the bootstraps it starts from.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -29,28 +29,49 @@ export const asStruct = (configuration) => ({
 
 const loopback = (port) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
-const filter = ({ configuration, encoding = asJsonText, environment = {} }) => ({
-  name: 'certbound',
-  typed_config: {
-    '@type': 'type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm',
-    config: {
-      name: 'certbound',
-      configuration: encoding(configuration),
-      vm_config: {
-        vm_id: 'certbound',
-        runtime: 'envoy.wasm.runtime.v8',
-        code: { local: { filename: required(wasm) } },
-        environment_variables: { key_values: environment },
-      },
-      allow_on_headers_stop_iteration: true,
+const wasmFilterType = 'type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm';
+
+const plugin = ({ configuration, encoding = asJsonText, environment = {} }) => ({
+  '@type': wasmFilterType,
+  config: {
+    name: 'certbound',
+    configuration: encoding(configuration),
+    vm_config: {
+      vm_id: 'certbound',
+      runtime: 'envoy.wasm.runtime.v8',
+      code: { local: { filename: required(wasm) } },
+      environment_variables: { key_values: environment },
     },
+    allow_on_headers_stop_iteration: true,
   },
+});
+
+/** Where a listener finds its filter that is delivered (ECDS) instead of standing in the bootstrap. */
+const deliveryPath = (listenerName) => join(logs, `${listenerName}.filter.json`);
+
+/** Puts the filter where Envoy looks for it. Envoy notices files that are moved into place. */
+function deliver(listenerName, settings) {
+  const path = join(root, deliveryPath(listenerName));
+  const resource = {
+    '@type': 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig',
+    name: 'certbound',
+    typed_config: plugin(settings),
+  };
+  writeFileSync(`${path}.new`, JSON.stringify({ resources: [resource] }));
+  renameSync(`${path}.new`, path);
+}
+
+const filter = (listenerName, settings) => ({
+  name: 'certbound',
+  ...(settings.isDelivered
+    ? { config_discovery: { config_source: { path_config_source: { path: deliveryPath(listenerName) } }, type_urls: [wasmFilterType] } }
+    : { typed_config: plugin(settings) }),
 });
 
 // Envoy's own list is without ed25519: a client that has such a certificate would not present it.
 const signatureAlgorithms = ['ecdsa_secp256r1_sha256', 'ecdsa_secp384r1_sha384', 'rsa_pss_rsae_sha256', 'ed25519'];
 
-const downstreamTls = ({ resumption = false }) => ({
+const downstreamTls = ({ resumption = false, trustedCa = true }) => ({
   name: 'envoy.transport_sockets.tls',
   typed_config: {
     '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
@@ -65,7 +86,7 @@ const downstreamTls = ({ resumption = false }) => ({
         private_key: { filename: 'build/pki/edge.key' },
       }],
       validation_context: {
-        trusted_ca: { filename: 'build/pki/client-ca.pem' },
+        ...(trustedCa && { trusted_ca: { filename: 'build/pki/client-ca.pem' } }),
         trust_chain_verification: 'ACCEPT_UNTRUSTED',
       },
     },
@@ -91,6 +112,11 @@ const accessLog = (path) => ({
   },
 });
 
+// What the client presented goes to the filter in x-forwarded-client-cert, or else whatever the client wrote there does.
+const clientCertDetails = ({ tellsChain = false }) => (tellsChain
+  ? { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { chain: true } }
+  : { forward_client_cert_details: 'ALWAYS_FORWARD_ONLY' });
+
 // Envoy is at its most permissive here (no path normalisation, underscores and x-forwarded-client-cert let through,
 // HTTP/1.1 trailers on), so that whatever is refused or removed is the filter's own doing.
 const listener = (name, settings, accessLogPath) => ({
@@ -104,7 +130,7 @@ const listener = (name, settings, accessLogPath) => ({
         '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
         stat_prefix: name,
         request_timeout: '20s',
-        forward_client_cert_details: 'ALWAYS_FORWARD_ONLY',
+        ...clientCertDetails(settings),
         http_protocol_options: { enable_trailers: true },
         access_log: [accessLog(accessLogPath)],
         route_config: {
@@ -115,7 +141,7 @@ const listener = (name, settings, accessLogPath) => ({
           }],
         },
         http_filters: [
-          filter(settings),
+          filter(name, settings),
           { name: 'router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } },
         ],
       },
@@ -137,8 +163,9 @@ const upstreamCluster = (port) => ({
   },
 });
 
-/** `listeners` maps a name to { configuration, encoding, environment, resumption }. */
+/** `listeners` maps a name to { configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa }. */
 const bootstrap = (listeners, upstreamPort, accessLogPath) => ({
+  node: { id: 'tests', cluster: 'tests' },
   admin: { address: loopback(0) },
   static_resources: {
     listeners: Object.entries(listeners).map(([name, settings]) => listener(name, settings, accessLogPath)),
@@ -170,12 +197,17 @@ async function until(what, attempt) {
   assert.fail(`waited in vain for ${what}`);
 }
 
+const deliveries = 'extension_config_discovery.http_filter.certbound';
+
 /** Starts Envoy with these listeners before the server at `upstreamPort`; `name` names its files in build/log. */
 export async function startEnvoy(name, listeners, upstreamPort) {
   const accessLogPath = emptyLog(`${name}.access.json`);
   const logPath = emptyLog(`${name}.envoy.log`);
   const adminPath = emptyLog(`${name}.admin`);
   const bootstrapPath = emptyLog(`${name}.bootstrap.json`);
+  for (const [listenerName, settings] of Object.entries(listeners)) {
+    if (settings.isDelivered) deliver(listenerName, settings);
+  }
   writeFileSync(join(root, bootstrapPath), JSON.stringify(bootstrap(listeners, upstreamPort, accessLogPath), null, 1));
 
   const child = run([
@@ -198,6 +230,11 @@ export async function startEnvoy(name, listeners, upstreamPort) {
     return (await ask('/ready')).startsWith('LIVE') || undefined;
   });
 
+  async function counter(name) {
+    const { stats } = JSON.parse(await ask(`/stats?format=json&usedonly&filter=^${name}$`));
+    return stats.find((stat) => stat.name === name)?.value ?? 0;
+  }
+
   const { listener_statuses: statuses } = JSON.parse(await ask('/listeners?format=json'));
   return {
     ports: Object.fromEntries(statuses.map((status) => [status.name, status.local_address.socket_address.port_value])),
@@ -216,9 +253,14 @@ export async function startEnvoy(name, listeners, upstreamPort) {
         : undefined),
 
     /** A counter's value; 0 while nothing has counted. */
-    async counter(counterName) {
-      const { stats } = JSON.parse(await ask(`/stats?format=json&usedonly&filter=^${counterName}$`));
-      return stats.find((stat) => stat.name === counterName)?.value ?? 0;
+    counter,
+
+    /** Delivers another filter to a listener whose filter is delivered, and waits until Envoy has taken or refused it. */
+    async deliver(listenerName, settings) {
+      const answers = async () => await counter(`${deliveries}.update_success`) + await counter(`${deliveries}.update_rejected`);
+      const before = await answers();
+      deliver(listenerName, settings);
+      await until('Envoy to notice the delivery', async () => (await answers() > before) || undefined);
     },
 
     async stop() {

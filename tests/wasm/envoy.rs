@@ -7,10 +7,10 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use demo_pki::Identity;
-use sha2::{Digest, Sha256};
 use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
 use super::{
+    cases::hex_digest,
     host::{self, Host, LogLine, Metric, Status},
     stream::{Forwarded, HeaderMap, LocalResponse, Property, Stream},
 };
@@ -46,13 +46,11 @@ impl Connection {
 
     /// The client presented this certificate; `is_valid` is Envoy's verdict on it.
     pub(crate) fn with_certificate(identity: &Identity, is_valid: bool) -> Self {
-        let digest = Sha256::digest(&identity.certificate_der);
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Self::without_certificate()
             .with("connection.mtls", [1])
             .with("connection.peer_certificate", identity.certificate_pem())
             .with("connection.peer_certificate_valid", [u8::from(is_valid)])
-            .with("connection.sha256_peer_certificate_digest", digest)
+            .with("connection.sha256_peer_certificate_digest", hex_digest(identity))
             .with("connection.subject_peer_certificate", identity.subject())
     }
 
