@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { asJsonText, asStruct, root, validate, validateFile } from './envoy.mjs';
-import { pki } from './pki.mjs';
+import { crls, pki } from './pki.mjs';
 
 const endpoints = [{ path: '/oauth/token' }];
 const pkiClient = { client_id: 'payments', token_endpoint_auth_method: 'tls_client_auth' };
@@ -14,6 +14,9 @@ const secret = 'a-secret-that-nobody-may-log';
 const key = { kid: 'current', alg: 'hmac-sha256', key: { value: Buffer.alloc(32, secret).toString('base64') } };
 
 const client = (metadata) => ({ endpoints, clients: [metadata] });
+const pems = (...names) => names.map((name) => pki[name].certificate).join('');
+const clientCa = { certificates: pems('client-ca') };
+const anchors = (set) => ({ endpoints, trust_anchors: { 'client-ca': set } });
 const signature = (http_message_signature, ...keys) => ({ endpoints, signature: { http_message_signature, keys } });
 
 // [what is wrong, the configuration, the path of the key, a part of what to write instead]
@@ -28,6 +31,10 @@ const single = [
   ['an unknown header format', { endpoints, certificate_header: { format: 'der' } }, 'certificate_header.format', '`rfc9440`'],
   ['an unknown key of an object', { endpoints, certificate_header: { header: 'Client-Cert' } }, 'certificate_header.header', '`name`'],
   ['a limit that is no number', { endpoints, limits: { max_body_bytes: '64k' } }, 'limits.max_body_bytes', '64k'],
+  ['a set of trust anchors without any', anchors({ intermediates: pems('intermediate-ca') }), 'trust_anchors.client-ca', '`certificates`'],
+  ['an unknown key of a set of trust anchors', anchors({ ...clientCa, crl: crls['client-ca'] }), 'trust_anchors.client-ca.crl', '`crls`'],
+  ['an unknown choice of a set of trust anchors', anchors({ ...clientCa, unknown_revocation_status: 'ignore' }),
+    'trust_anchors.client-ca.unknown_revocation_status', '`allow`'],
   ['no signing key', signature({}), 'signature.keys', 'at least one key'],
   ['a key that the environment lacks', signature({}, { ...key, key: { env: 'NOT_THERE' } }), 'signature.keys[0].key', 'host_env_keys'],
   ['an unknown signature algorithm', signature({}, { ...key, alg: 'rsa-pss-sha512' }), 'signature.keys[0].alg', '`ed25519`'],
@@ -131,18 +138,82 @@ const several = [
     'clients[8].jwks.keys[0]': 'another key',
     'clients[9]': '`jwks`',
   }],
+  ['every faulty set of trust anchors', {
+    endpoints,
+    trust_anchors: {
+      'no-pem': { certificates: 'build/pki/client-ca.pem' },
+      'damaged-pem': { certificates: pems('client-ca').replace('MII', '!!!') },
+      'private-key': { certificates: pki['client-ca'].key },
+      'end-entity': { certificates: pems('client-ca', 'payments') },
+      'self-signed-client': { certificates: pems('partner-app') },
+      'same-key': { certificates: pems('partner-ca', 'rogue-ca', 'partner-ca') },
+      'end-entity-as-intermediate': { certificates: pems('infra-ca'), intermediates: pems('intermediate-ca', 'batch') },
+      'no-crl': { certificates: pems('issuing-ca'), crls: pems('client-ca') },
+      'damaged-crl': { certificates: pems('issuing-ca'), crls: crls['client-ca'].replace('MII', 'MIJ') },
+      'delta-crl': { certificates: pems('issuing-ca'), crls: crls['client-ca'] + crls['client-ca-delta'] },
+      'indirect-crl': { certificates: pems('issuing-ca'), crls: crls['client-ca-indirect'] },
+      'client-ca': clientCa,
+      'same-ca': clientCa,
+    },
+  }, {
+    'trust_anchors.no-pem.certificates': '-----BEGIN CERTIFICATE-----',
+    'trust_anchors.damaged-pem.certificates': 'damaged',
+    'trust_anchors.private-key.certificates': '-----BEGIN CERTIFICATE-----',
+    'trust_anchors.end-entity.certificates': 'certificate 2',
+    'trust_anchors.self-signed-client.certificates': 'self_signed_tls_client_auth',
+    'trust_anchors.same-key.certificates': 'certificates 1 and 3',
+    'trust_anchors.end-entity-as-intermediate.intermediates': 'certificate 2',
+    'trust_anchors.no-crl.crls': '-----BEGIN X509 CRL-----',
+    'trust_anchors.damaged-crl.crls': 'not the DER encoding',
+    'trust_anchors.delta-crl.crls': 'CRL 2 cannot be used: it is a delta CRL',
+    'trust_anchors.indirect-crl.crls': 'an indirect CRL',
+    'trust_anchors.same-ca': '`client-ca`',
+  }],
+  ['every client with faulty trust anchors', {
+    endpoints,
+    trust_anchors: { 'client-ca': clientCa, 'partner-ca': { certificates: pems('partner-ca') } },
+    clients: [
+      {},
+      { trust_anchors: [] },
+      { trust_anchors: ['rogue-ca'] },
+      { trust_anchors: ['client-ca', 'client-ca'] },
+      { trust_anchors: 'client-ca' },
+      { token_endpoint_auth_method: 'client_secret_basic', trust_anchors: ['client-ca'] },
+    ].map((metadata, i) => ({
+      ...pkiClient,
+      ...(metadata.token_endpoint_auth_method ? {} : { tls_client_auth_subject_dn: subject }),
+      ...metadata,
+      client_id: `client-${i}`,
+    })).concat({
+      ...selfSignedClient, certificate_thumbprints: [pki['partner-app']['x5t#S256']], trust_anchors: ['client-ca'],
+    }),
+  }, {
+    'clients[0].trust_anchors': 'of `client-ca`, `partner-ca`',
+    'clients[1].trust_anchors': 'at least one set',
+    'clients[2].trust_anchors': 'one of `client-ca`, `partner-ca`',
+    'clients[3].trust_anchors': 'twice',
+    'clients[4].trust_anchors': 'sequence',
+    'clients[5].trust_anchors': 'only for `token_endpoint_auth_method: tls_client_auth`',
+    'clients[6].trust_anchors': 'only for `token_endpoint_auth_method: tls_client_auth`',
+  }],
+  ['trust anchors of a client where there are none', client({
+    ...pkiClient, tls_client_auth_subject_dn: subject, trust_anchors: ['client-ca'],
+  }), {
+    'clients[0].trust_anchors': 'write it under `trust_anchors`',
+  }],
   ['every faulty header and limit', {
     endpoints,
     certificate_header: { name: 'Client Cert', max_bytes: 0 },
     client_id_header: 'Authorization',
     thumbprint_header: '',
-    limits: { max_body_bytes: 0 },
+    limits: { max_body_bytes: 0, max_chain_certificates: 6 },
   }, {
     'certificate_header.name': 'hyphens',
     'certificate_header.max_bytes': 'a number from',
     client_id_header: 'name of its own',
     thumbprint_header: 'hyphens',
     'limits.max_body_bytes': 'a number from',
+    'limits.max_chain_certificates': 'a number from 1 to 5',
   }],
   ['a header used twice', { endpoints, client_id_header: 'X-Client', thumbprint_header: 'x_client' }, {
     thumbprint_header: 'name of its own',
@@ -174,10 +245,20 @@ const sound = {
     unregistered_clients: 'forward',
     enforcement: 'report',
     clients: [
-      { ...pkiClient, tls_client_auth_subject_dn: subject },
+      { ...pkiClient, tls_client_auth_subject_dn: subject, trust_anchors: ['client-ca', 'partner-ca'] },
       { ...selfSignedClient, jwks: { keys: [pki['partner-app'].jwk] }, certificate_thumbprints: [pki['partner-next']['x5t#S256']] },
       { client_id: 'mobile', token_endpoint_auth_method: 'none', tls_client_certificate_bound_access_tokens: true },
     ],
+    trust_anchors: {
+      'client-ca': {
+        certificates: pems('client-ca'),
+        intermediates: pems('intermediate-ca', 'issuing-ca'),
+        crls: crls['client-ca'] + crls['intermediate-ca'],
+        unknown_revocation_status: 'allow',
+      },
+      'partner-ca': { certificates: pems('partner-ca') },
+      'both and another': { certificates: pems('client-ca', 'partner-ca', 'rogue-ca'), crls: crls['client-ca-stale'] },
+    },
     certificate_header: { format: 'rfc9440', name: 'Client-Cert', max_bytes: 16384 },
     client_id_header: 'X-Client-Id',
     thumbprint_header: 'X-Client-Cert-Thumbprint',
@@ -185,7 +266,7 @@ const sound = {
       http_message_signature: { label: 'certbound', components: ['client-cert', '@method'], lifetime_seconds: 60 },
       keys: [key],
     },
-    limits: { max_body_bytes: 65536 },
+    limits: { max_body_bytes: 65536, max_chain_certificates: 5 },
   },
   'a registration as RFC 7591 has it': client({
     ...pkiClient,

@@ -1,17 +1,22 @@
-// Resumed TLS sessions. Envoy keeps the client's certificate over a resumption but not its verdict on it, and it has no
-// trust anchors that certbound could use instead. See envoy.yaml for the settings that switch resumption off.
+// Resumed TLS sessions. Envoy keeps over a resumption what the client presented, but not its verdict on it: certbound
+// reaches its own where it has trust anchors. Where it has none, resumption has to be switched off.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { isHolder, registry, verdict } from './registry.mjs';
 import { startTestbed } from './testbed.mjs';
 import { field } from './upstream.mjs';
-import { rfc9440 } from './pki.mjs';
+import { resolve, rfc9440 } from './pki.mjs';
 
 const clientIds = ['payments', 'batch', 'partner-app', 'portal', 'mobile', 'stranger'];
 
 let testbed;
 before(async () => {
-  const listeners = { resuming: { configuration: registry, resumption: true }, asShipped: { configuration: registry } };
+  const anchored = resolve({ ...registry, trust_anchors: { 'client-ca': { certificates: '@pem:client-ca' } } });
+  const listeners = {
+    anchored: { configuration: anchored, resumption: true, tellsChain: true, trustedCa: false },
+    resuming: { configuration: registry, resumption: true },
+    notResuming: { configuration: registry },
+  };
   testbed = await startTestbed('resumption', listeners, isHolder);
 });
 after(() => testbed?.stop());
@@ -32,7 +37,7 @@ function post(connection, clientId) {
   return finish();
 }
 
-/** On a resumed session nobody's certificate is known to be trusted. */
+/** Envoy has no verdict on any certificate of a resumed session. */
 function verdictOnResumption(clientId, certificate) {
   const isPki = ['payments', 'batch'].includes(clientId);
   return isPki && certificate !== null ? { outcome: 'denied', reason: 'certificate_untrusted' } : verdict(clientId, certificate);
@@ -40,28 +45,25 @@ function verdictOnResumption(clientId, certificate) {
 
 for (const version of ['TLSv1.2', 'TLSv1.3']) {
   describe(version, () => {
-    for (const certificate of ['payments', 'batch', 'partner-app', null]) {
-      test(`resumed session of ${certificate ?? 'a client without certificate'}`, () =>
-        withSecondConnection('resuming', { certificate, version }, async (connection) => {
-          assert.ok(connection.socket.isSessionReused(), 'the session was not resumed');
+    for (const certificate of ['payments', 'payments-rogue', 'batch', 'partner-app', null]) {
+      const whose = certificate ?? 'a client without certificate';
+      for (const [title, listener, isReused, expected] of [
+        [`resumed session of ${whose} where there are trust anchors`, 'anchored', true, verdict],
+        [`resumed session of ${whose} where there are none`, 'resuming', true, verdictOnResumption],
+        [`second connection of ${whose} where sessions are not resumed`, 'notResuming', false, verdict],
+      ]) {
+        test(title, () => withSecondConnection(listener, { certificate, version }, async (connection) => {
+          assert.equal(connection.socket.isSessionReused(), isReused, 'whether the session was resumed');
           for (const clientId of clientIds) {
             const { outcome, reason, received } = await post(connection, clientId);
-            assert.deepEqual({ outcome, reason }, verdictOnResumption(clientId, certificate), clientId);
+            assert.deepEqual({ outcome, reason }, expected(clientId, certificate), clientId);
             if (received) {
               const carries = isHolder({ clientId, presented: certificate });
               assert.equal(field(received, 'client-cert'), carries ? rfc9440(certificate) : null);
             }
           }
         }));
-
-      test(`second connection of ${certificate ?? 'a client without certificate'} where sessions are not resumed`, () =>
-        withSecondConnection('asShipped', { certificate, version }, async (connection) => {
-          assert.ok(!connection.socket.isSessionReused(), 'the session was resumed');
-          for (const clientId of clientIds) {
-            const { outcome, reason } = await post(connection, clientId);
-            assert.deepEqual({ outcome, reason }, verdict(clientId, certificate), clientId);
-          }
-        }));
+      }
     }
   });
 }
