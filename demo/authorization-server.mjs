@@ -11,7 +11,7 @@ import { registrations } from './clients.mjs';
  * @param onError            (Node request, error) is told why a request was refused, which the client is not
  */
 export function createAuthorizationServer({ issuer, pki, certificateOf, onError }) {
-  const clientCa = new X509Certificate(pki['client-ca'].certificate);
+  const issuers = ['client-ca', 'partner-intermediate-ca'].map((name) => new X509Certificate(pki[name].certificate));
   const ownTokensOnly = async (ctx, client, token) => token.clientId === client.clientId;
 
   const provider = new Provider(issuer, {
@@ -32,7 +32,7 @@ export function createAuthorizationServer({ issuer, pki, certificateOf, onError 
         getCertificate: (ctx) => certificateOf(ctx.req),
         // Behind certbound the next two have been decided before; a second opinion costs little and would notice
         // registrations that differ between the two.
-        certificateAuthorized: (ctx) => isIssuedBy(clientCa, certificateOf(ctx.req)),
+        certificateAuthorized: (ctx) => issuers.some((issuer) => isIssuedBy(issuer, certificateOf(ctx.req))),
         certificateSubjectMatches: (ctx, property, expected) => subjectMatches(certificateOf(ctx.req), property, expected),
       },
       pushedAuthorizationRequests: { enabled: true },
@@ -50,8 +50,8 @@ export function createAuthorizationServer({ issuer, pki, certificateOf, onError 
   return provider;
 }
 
-// One issuer, no intermediates: enough for the demo. Node has no path validation to offer; certbound's verdict is the one
-// that counts.
+// The direct issuers, and any for every client: enough for the demo. Node has no path validation to offer; certbound's
+// verdict, of the client's own trust anchors, is the one that counts.
 function isIssuedBy(authority, certificate) {
   const now = Date.now();
   return (

@@ -24,6 +24,13 @@ export function registrations(pki) {
       ...machine,
     },
     {
+      client_id: 'supplier',
+      token_endpoint_auth_method: 'tls_client_auth',
+      tls_client_auth_subject_dn: 'CN=supplier',
+      ...certificateBound,
+      ...machine,
+    },
+    {
       client_id: 'partner-app',
       token_endpoint_auth_method: 'self_signed_tls_client_auth',
       jwks: { keys: [{ ...pki['partner-app'].jwk, x5c: [pki['partner-app'].x5c] }] },

@@ -1,6 +1,9 @@
 // The story of mutual-TLS client authentication: who gets a token, who does not, and what the authorization server saw.
 
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import https from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
 import * as openid from 'openid-client';
 import { Agent, fetch } from 'undici';
@@ -23,6 +26,9 @@ export async function tellStory() {
 
   chapter('The client renews its certificate: same name, new key, nothing to register');
   await getsBoundToken('payments', 'payments-rotated');
+
+  chapter("A client of a partner: the partner's own CA, over an intermediate that the client presents");
+  await getsBoundToken('supplier', 'supplier');
 
   chapter('A client with a certificate of its own making, registered by its thumbprint (self_signed_tls_client_auth)');
   await getsBoundToken('partner-app', 'partner-app');
@@ -50,6 +56,19 @@ export async function tellStory() {
   say(JSON.stringify(line));
   check('no refused request reached the authorization server', serverLog().every(({ status }) => status === 200));
 
+  chapter("A CA that may issue certificates for a partner's clients cannot issue the names of yours");
+  say('partner-ca even has the name of client-ca; certbound knows them by their keys:');
+  for (const name of ['client-ca', 'partner-ca']) say(`${name}.pem: ${new X509Certificate(pki[name].certificate).subject}, ${pki[name]['x5t#S256']}`);
+  await isRefused('payments', {
+    certificate: 'payments-by-partner',
+    reason: 'certificate_untrusted',
+    because: 'its own name in a certificate of partner-ca',
+  });
+
+  chapter('Sessions are resumed, and the verdict is reached anew');
+  await resumesSession('payments', { certificate: 'payments', status: 200 });
+  await resumesSession('payments', { certificate: 'payments-by-partner', status: 401 });
+
   chapter('Going around Envoy, straight to the authorization server');
   for (const certificate of [undefined, 'payments']) {
     const parameters = [...form({ client_id: 'payments' }), 'https://localhost:9443/token'];
@@ -73,6 +92,30 @@ async function getsBoundToken(clientId, certificate) {
   check(
     `it is bound to the certificate: cnf.x5t#S256 is the thumbprint of ${certificate}.pem`,
     introspection.body.active === true && introspection.body.cnf?.['x5t#S256'] === pki[certificate]['x5t#S256'],
+  );
+}
+
+/** Asks for a token on two connections, the other with the TLS session of the first. */
+async function resumesSession(clientId, { certificate, status }) {
+  const agent = new https.Agent({
+    host: 'localhost', port: 8443, ca: pki['infra-ca'].certificate, cert: pki[certificate].chain, key: pki[certificate].key,
+  });
+  const body = new URLSearchParams({ grant_type: 'client_credentials', client_id: clientId }).toString();
+  const headers = { 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': body.length };
+  const seen = [];
+  for (const connection of ['first', 'second']) {
+    const request = https.request(`${ORIGIN}/token`, { method: 'POST', agent, headers });
+    request.end(body);
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(response, 'end');
+    seen.push({ status: response.statusCode, isResumed: response.socket.isSessionReused() });
+    say(`${connection} connection: ${response.statusCode}${response.socket.isSessionReused() ? ', session resumed' : ''}`);
+  }
+  const [first, second] = seen;
+  check(
+    `${clientId} with ${certificate}.pem gets ${status} on the resumed session, as before`,
+    first.status === status && second.status === status && !first.isResumed && second.isResumed,
   );
 }
 

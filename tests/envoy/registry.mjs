@@ -4,6 +4,7 @@ import { resolve } from './pki.mjs';
 const holders = {
   payments: ['payments', 'payments-rotated', 'payments-with-extra'],
   batch: ['batch'],
+  supplier: ['supplier'],
   'partner-app': ['partner-app'],
   // Its tokens are bound to whatever it presents.
   mobile: ['payments', 'payments-with-extra', 'batch', 'partner-app', 'partner-next', 'payments-rogue'],

@@ -76,6 +76,7 @@ const certificateClients = [
   ['payments', 'payments-rotated'],
   ['payments', 'payments-with-extra'],
   ['batch', 'batch'],
+  ['supplier', 'supplier'],
   ['partner-app', 'partner-app'],
 ];
 
@@ -129,11 +130,15 @@ describe('openid-client', () => {
     ['payments', 'payments-expired', 'certificate_expired'],
     ['payments', 'payments-future', 'certificate_not_yet_valid'],
     ['payments', 'payments-rogue', 'certificate_untrusted'],
+    ['payments', 'payments-by-partner', 'certificate_untrusted'],
     ['payments', 'payments-selfsigned', 'certificate_untrusted'],
     ['payments', 'payments-server-only', 'certificate_purpose'],
     ['payments', 'partner-app', 'certificate_untrusted'],
     ['payments', null, 'certificate_missing'],
     ['batch', 'payments', 'subject_mismatch'],
+    ['batch', 'batch-rogue', 'certificate_untrusted'],
+    ['supplier', 'payments', 'certificate_untrusted'],
+    ['supplier', 'payments-by-partner', 'subject_mismatch'],
     ['partner-app', 'partner-next', 'certificate_not_registered'],
     ['partner-app', 'payments', 'certificate_not_registered'],
     ['partner-app', null, 'certificate_missing'],

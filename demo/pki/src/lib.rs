@@ -390,6 +390,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn client_and_partner_cas_are_those_that_envoy_yaml_trusts() {
+        let pki = Pki::new();
+        let envoy_yaml: Vec<_> =
+            include_str!("../../../envoy.yaml").lines().map(str::trim).collect();
+        for name in ["client-ca", "partner-ca"] {
+            let pem = pki.get(name).certificate_pem();
+            let lines: Vec<_> = pem.lines().collect();
+            let is_there = envoy_yaml.windows(lines.len()).any(|window| window == lines);
+            assert!(is_there, "{name}\n{pem}");
+        }
+    }
+
+    #[test]
     fn partner_app_has_the_thumbprint_that_envoy_yaml_registers() {
         let thumbprint = Pki::new().get("partner-app").thumbprint();
         assert!(include_str!("../../../envoy.yaml").contains(&thumbprint), "{thumbprint}");
