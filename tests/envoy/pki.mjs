@@ -5,13 +5,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { required, root } from './envoy.mjs';
 
-const read = (path) => JSON.parse(readFileSync(join(root, required(path)), 'utf8'));
-export const pki = read('build/pki/pki.json');
+const read = (path) => JSON.parse(readFileSync(join(root, path), 'utf8'));
+export const pki = read(required('build/pki/pki.json'));
 export const crls = read('build/pki/crls.json');
 
 /** Adds a certificate with the names of payments that expires soon, as `short-lived`; returns the last moment of its validity. */
 export function issueShortLived(seconds) {
-  const command = ['run', '--locked', '--quiet', '--package', 'demo-pki', '--', '--short-lived', seconds];
+  const command = ['run', '--locked', '--quiet', '--package', 'demo-pki', '--', '--short-lived', String(seconds)];
   pki['short-lived'] = JSON.parse(execFileSync('cargo', command, { cwd: root, encoding: 'utf8' }));
   return Date.parse(new X509Certificate(pki['short-lived'].certificate).validTo);
 }

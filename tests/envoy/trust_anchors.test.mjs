@@ -1,5 +1,6 @@
 // Trust anchors over time, which only Envoy has: a certificate expires while its connection is open, and a changed
-// configuration arrives. Which paths verify at all is in tests/cases.
+// configuration arrives by extension discovery (ECDS). A changed listener would leave open connections to the old one until
+// Envoy has drained them. Which paths verify at all is in tests/cases.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -57,7 +58,7 @@ const withConnections = (listener, certificate, use) =>
     testbed.withConnection(listener, { certificate, protocol: 'h2' }, (http2) => use([http1, http2])));
 
 test('a certificate that expires ends what its open connections may do', async () => {
-  const notAfter = issueShortLived(4);
+  const notAfter = issueShortLived(6);
   await withConnections('anchored', 'short-lived', async (connections) => {
     const request = { form: 'client_id=payments' };
     for (const connection of connections) {
@@ -102,6 +103,7 @@ describe('a changed configuration applies to open connections', () => {
     await deliver(someRevoked);
     await withConnections('delivered', 'payments-revoked', async (connections) => {
       await deliver(withAnchors({ ...clientCa, crls: '@crl:client-ca-delta' }));
+      await testbed.envoy.logLines('it is a delta CRL');
       for (const connection of connections) {
         assertDenied(await connection.exchange({ form: 'client_id=payments' }), 'certificate_revoked');
       }
