@@ -58,11 +58,13 @@ export async function tellStory() {
 
   chapter("A CA that may issue certificates for a partner's clients cannot issue the names of yours");
   say('partner-ca even has the name of client-ca; certbound knows them by their keys:');
-  for (const name of ['client-ca', 'partner-ca']) say(`${name}.pem: ${new X509Certificate(pki[name].certificate).subject}, ${pki[name]['x5t#S256']}`);
+  for (const name of ['client-ca', 'partner-ca']) {
+    say(`${name}.pem: ${new X509Certificate(pki[name].certificate).subject}, public key x=${pki[name].jwk.x}`);
+  }
   await isRefused('payments', {
     certificate: 'payments-by-partner',
     reason: 'certificate_untrusted',
-    because: 'its own name in a certificate of partner-ca',
+    because: 'its own name in a certificate that an intermediate of partner-ca issued',
   });
 
   chapter('Sessions are resumed, and the verdict is reached anew');
@@ -201,7 +203,11 @@ export function printCommands() {
 A token for a client with a certificate from a trusted CA:
   curl ${as('payments')} -d grant_type=client_credentials -d client_id=payments ${ORIGIN}/token
 
-The same for a self-signed client; then with a certificate that is not registered:
+The name of that client in a certificate that a partner's CA issued; then that partner's own client:
+  curl ${as('payments-by-partner')} -d grant_type=client_credentials -d client_id=payments ${ORIGIN}/token
+  curl ${as('supplier')} -d grant_type=client_credentials -d client_id=supplier ${ORIGIN}/token
+
+A token for a self-signed client; then with a certificate that is not registered:
   curl ${as('partner-app')} -d grant_type=client_credentials -d client_id=partner-app ${ORIGIN}/token
   curl ${as('partner-next')} -d grant_type=client_credentials -d client_id=partner-app ${ORIGIN}/token
 
