@@ -475,12 +475,20 @@ impl<'a> Search<'a> {
             valid_until: anchor.not_after,
         };
         let issuers = intermediates().chain([anchor]);
+        let mut unknown = None;
         for (&(node, serial), issuer) in subjects.iter().zip(issuers) {
             verified.valid_from = verified.valid_from.max(node.not_before);
             verified.valid_until = verified.valid_until.min(node.not_after);
             let subject = Subject { node, serial };
-            let until = self.require_unrevoked(&subject, issuer)?;
-            verified.valid_until = verified.valid_until.min(until);
+            match self.require_unrevoked(&subject, issuer) {
+                Ok(until) => verified.valid_until = verified.valid_until.min(until),
+                // That one certificate is revoked says more than that another's status is unknown.
+                Err(error @ PathError::Revoked(_)) => return Err(error),
+                Err(error) => unknown = unknown.or(Some(error)),
+            }
+        }
+        if let Some(error) = unknown {
+            return Err(error);
         }
         // A list that is of the future now may say something else when its time comes.
         for [this_update, _] in self.set.crls.iter().map(Crl::changes) {

@@ -88,6 +88,7 @@ impl Pki {
         pki.add_partners_clients();
         pki.add_chains();
         pki.add_self_signed_clients();
+        pki.add_algorithms();
         pki.add_crls();
         pki
     }
@@ -220,6 +221,33 @@ impl Pki {
         // Envoy has to be told to accept this one (`tls_params.signature_algorithms`); otherwise clients do not send it.
         self.add("partner-ed25519", partner.self_signed(Key::ed25519("partner-ed25519")));
         self.add("partner-rsa", partner.self_signed(Key::rsa_2048()));
+    }
+
+    /// CAs with keys of every kind and a client of each. One signature and one key are too weak to be accepted.
+    fn add_algorithms(&mut self) {
+        let authority = |name: &str| CertificateTemplate::authority(&format!("CN={name}"));
+        let client = |name: &str| CertificateTemplate::client(&format!("CN={name}"), []);
+        let kinds = [
+            ("ca-p384", Key::p384("ca-p384"), "by-p384", Key::p384("by-p384")),
+            ("ca-ed25519", Key::ed25519("ca-ed25519"), "by-ed25519", Key::ed25519("by-ed25519")),
+            ("ca-rsa", Key::rsa_2048(), "by-rsa", Key::rsa(3072)),
+            ("ca-rsa-4096", Key::rsa(4096), "by-rsa-4096", Key::p256("by-rsa-4096")),
+        ];
+        for (authority_name, authority_key, client_name, client_key) in kinds {
+            self.add(authority_name, authority(authority_name).self_signed(authority_key));
+            let issued = client(client_name).issued_by(self.get(authority_name), client_key);
+            self.add(client_name, issued);
+        }
+        let unusual = [
+            ("by-rsa-pss", SignatureAlgorithm::RsaPssSha256),
+            ("by-rsa-sha1", SignatureAlgorithm::RsaSha1),
+        ];
+        for (name, algorithm) in unusual {
+            let issued = client(name).issued_with(self.get("ca-rsa"), algorithm, Key::p256(name));
+            self.add(name, issued);
+        }
+        let weak = client("weak-key").issued_by(self.get("client-ca"), Key::rsa(1024));
+        self.add("weak-key", weak);
     }
 
     fn add_crls(&mut self) {
