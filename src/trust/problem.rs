@@ -266,7 +266,7 @@ pub enum PathProblem {
     SignatureAlgorithm,
     /// Verifying all the paths that the presented certificates make possible would take too long.
     TooCostly,
-    /// The client presented more than [`MAXIMUM_CHAIN_CERTIFICATES`].
+    /// The client presented more than [`super::MAXIMUM_CHAIN_CERTIFICATES`].
     TooManyCertificates,
 }
 
