@@ -24,6 +24,7 @@ mod cache;
 mod known_answers;
 mod problem;
 mod revocation;
+mod rsa;
 mod search;
 mod signature;
 
