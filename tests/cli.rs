@@ -537,7 +537,8 @@ fn registering_offers_every_name_and_warns_of_what_would_be_refused() {
            # tls_client_auth_san_uri: \"spiffe://example.org/payments\"\n  \
            # tls_client_auth_san_ip: \"192.0.2.10\"\n  \
            # tls_client_auth_san_ip: \"2001:db8::10\"\n  \
-           # tls_client_auth_san_email: \"ops@example.com\"\n"
+           # tls_client_auth_san_email: \"ops@example.com\"\n  \
+           # trust_anchors: [NAME] # where several sets are configured\n"
     );
     for (identity, warning) in [
         ("payments-expired", "expired"),

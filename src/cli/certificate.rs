@@ -351,6 +351,9 @@ impl Entry {
         for (key, value) in &self.others {
             let _ = writeln!(text, "  # {key}: {}", to_yaml(value));
         }
+        if self.method == "tls_client_auth" {
+            text.push_str("  # trust_anchors: [NAME] # where several sets are configured\n");
+        }
         text
     }
 }
