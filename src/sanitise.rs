@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sfv::{DictSerializer, Dictionary, Key, ListEntry, Parser, StringRef};
+use sfv::{DictSerializer, Dictionary, ListEntry, Parser, StringRef};
 
 use crate::{headers::Headers, http_signature::TAG};
 
@@ -66,16 +66,21 @@ impl Sanitiser {
         let mut changes = Vec::new();
         let mut seen = HashSet::new();
         for (name, _) in &headers.0 {
-            if !seen.insert(name.as_str()) {
+            if !seen.insert(name.as_str()) || SIGNATURE_FIELDS.contains(&name.as_str()) {
                 continue;
             }
-            if SIGNATURE_FIELDS.contains(&name.as_str()) {
-                changes.extend(self.signature_change(name, headers));
-            } else if name == "connection" {
+            if name == "connection" {
                 changes.extend(self.connection_change(headers));
             } else if self.is_ours(name) {
                 changes.push(HeaderChange::Remove(name.clone()));
             }
+        }
+        if SIGNATURE_FIELDS.iter().any(|field| seen.contains(field)) {
+            let others = self.signatures_of_others(headers);
+            let others = SIGNATURE_FIELDS.into_iter().zip(others);
+            changes.extend(
+                others.filter_map(|(field, others)| signature_change(field, others, headers)),
+            );
         }
         changes
     }
@@ -83,19 +88,19 @@ impl Sanitiser {
     /// The members of `Signature-Input` and `Signature` that belong to others, each `None` when there are none. Ours are
     /// those with our label, and those with our tag, by which a verifier may choose (RFC 9421 §3.2).
     pub fn signatures_of_others(&self, headers: &Headers) -> [Option<String>; 2] {
-        let [input, signature] = SIGNATURE_FIELDS.map(|field| joined(field, headers));
-        let parsed = |value: &[u8]| Parser::new(value).parse::<Dictionary>().ok();
-        let mut labels: Vec<Key> = Key::from_string(self.label.clone()).into_iter().collect();
-        for (label, member) in parsed(&input).iter().flatten() {
-            if tag(member) == Some(TAG) {
-                labels.push(label.clone());
-            }
-        }
-        [input, signature].map(|value| {
-            // A field that does not parse may hold our label in a way that another parser accepts: it goes whole.
-            let mut members = parsed(&value)?;
+        let fields = SIGNATURE_FIELDS.map(|field| joined(field, headers));
+        // A field that does not parse may hold our label in a way that another parser accepts: it goes whole.
+        let [input, signature] =
+            fields.each_ref().map(|value| Parser::new(value).parse::<Dictionary>().ok());
+        let with_our_tag = input.iter().flatten().filter(|(_, member)| tag(member) == Some(TAG));
+        let mut labels: HashSet<String> =
+            with_our_tag.map(|(label, _)| label.as_str().to_owned()).collect();
+        labels.insert(self.label.clone());
+        let [input_value, signature_value] = fields;
+        [(input_value, input), (signature_value, signature)].map(|(value, members)| {
+            let mut members = members?;
             let count = members.len();
-            members.retain(|label, _| !labels.contains(label));
+            members.retain(|label, _| !labels.contains(label.as_str()));
             if members.len() == count && count > 0 {
                 return String::from_utf8(value).ok();
             }
@@ -103,17 +108,6 @@ impl Sanitiser {
             serializer.members(&members);
             serializer.finish()
         })
-    }
-
-    fn signature_change(&self, field: &str, headers: &Headers) -> Option<HeaderChange> {
-        let others = SIGNATURE_FIELDS.into_iter().zip(self.signatures_of_others(headers));
-        let others = others.into_iter().find_map(|(name, others)| others.filter(|_| name == field));
-        let Some(others) = others else {
-            return Some(HeaderChange::Remove(field.to_owned()));
-        };
-        let mut values = headers.values(field);
-        let unchanged = values.next() == Some(others.as_bytes()) && values.next().is_none();
-        (!unchanged).then(|| HeaderChange::Set(field.to_owned(), others.into_bytes()))
     }
 
     /// A field that is nominated in `Connection` is dropped by the next hop (RFC 9110 §7.6.1): the client must not
@@ -124,7 +118,8 @@ impl Sanitiser {
             let name = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
             self.is_ours(&name) || SIGNING_FIELDS.contains(&folded(&name).as_str())
         };
-        let options = value.split(|byte| *byte == b',');
+        let options =
+            value.split(|byte| *byte == b',').filter(|option| !option.trim_ascii().is_empty());
         if !options.clone().any(|option| nominates_ours(&option)) {
             return None;
         }
@@ -157,6 +152,20 @@ impl Sanitiser {
 const SIGNING_FIELDS: [&str; 3] = ["content-digest", "signature", "signature-input"];
 
 const SIGNATURE_FIELDS: [&str; 2] = ["signature-input", "signature"];
+
+fn signature_change(
+    field: &str,
+    others: Option<String>,
+    headers: &Headers,
+) -> Option<HeaderChange> {
+    let mut values = headers.values(field);
+    let first = values.next()?;
+    let Some(others) = others else {
+        return Some(HeaderChange::Remove(field.to_owned()));
+    };
+    let unchanged = first == others.as_bytes() && values.next().is_none();
+    (!unchanged).then(|| HeaderChange::Set(field.to_owned(), others.into_bytes()))
+}
 
 fn joined(field: &str, headers: &Headers) -> Vec<u8> {
     headers.values(field).collect::<Vec<_>>().join(&b", "[..])
@@ -272,7 +281,7 @@ mod tests {
                 ("signature", "evil=:AA==:, a=:AA==:"),
                 ("signature-input", "evil=(\"client-cert\");tag=\"certbound\", a=()"),
             ]),
-            [set("signature", "a=:AA==:"), set("signature-input", "a=()")]
+            [set("signature-input", "a=()"), set("signature", "a=:AA==:")]
         );
     }
 

@@ -820,6 +820,39 @@ fn a_revoked_intermediate_is_denied_unless_another_path_avoids_it() {
     assert_eq!(verify(&lenient, &client, &[&ca]), intermediate_revoked);
 }
 
+/// Copies of an issuer with another key cost signatures and lead nowhere. However many a client presents, the lists of the
+/// operator are consulted all the same.
+#[test]
+fn a_client_cannot_use_up_what_the_revocation_check_costs() {
+    let plain = |name| CertificateTemplate {
+        extensions: vec![
+            extension("2.5.29.14", false, OctetString::new([1]).unwrap()),
+            extension("2.5.29.35", false, AuthorityKeyIdentifier::default()),
+        ],
+        ..authority(name)
+    };
+    let root = CertificateTemplate::authority("CN=root").self_signed(Key::p384("root"));
+    let impostor = CertificateTemplate::authority("CN=root").self_signed(Key::p384("impostor"));
+    let first = plain("1").issued_by(&root, Key::p384("1"));
+    let forged = |key| plain("1").issued_by(&impostor, Key::p384(key));
+    let (forged_once, forged_twice) = (forged("forged once"), forged("forged twice"));
+    let second = plain("2").issued_by(&first, Key::p384("2"));
+    let client = client().issued_by(&second, Key::p384("client"));
+    let list = CrlTemplate::revoking([&client]).issued_by(&second);
+    let anchors = load(&[&root], &[], &[list], UnknownRevocationStatus::Allow).unwrap();
+    let mut cache = VerdictCache::default();
+    for presented in [
+        vec![&second, &forged_once, &forged_twice, &first],
+        vec![&forged_once, &second, &first],
+        vec![&second, &first, &forged_once],
+        vec![&second, &first],
+    ] {
+        let verdict = verify(&anchors, &client, &presented);
+        assert_eq!(verdict, revoked_end_entity());
+        assert_eq!(cached(&mut cache, &anchors, &client, &presented, NOW), revoked_end_entity());
+    }
+}
+
 #[test]
 fn every_certificate_of_the_path_needs_a_crl_that_covers_it() {
     let root = root("root");

@@ -192,6 +192,9 @@ impl TrustAnchors {
         now: u64,
     ) -> Examination {
         let meter = Meter::for_path();
+        // What a client presents must not decide whether a list of the operator's can be afforded: whoever gets as far as
+        // to be looked up has a path with the right signatures.
+        let lists = Meter::unlimited();
         let presented: Vec<Node> = if presented_intermediates.len() < MAXIMUM_CHAIN_CERTIFICATES {
             presented_intermediates.iter().filter_map(|der| Node::from_der(der)).collect()
         } else {
@@ -203,13 +206,15 @@ impl TrustAnchors {
                 if presented_intermediates.len() >= MAXIMUM_CHAIN_CERTIFICATES {
                     return Err(PathError::Untrusted(PathProblem::TooManyCertificates));
                 }
-                Search { set: &self.0, leaf: &leaf, now, meter: &meter }.run(&presented)
+                Search { set: &self.0, leaf: &leaf, now, meter: &meter, lists: &lists }
+                    .run(&presented)
             });
         let unchanged_until =
             self.0.changes(&presented).fold(end_entity.not_after(), |first, change| {
                 if change > now { first.min(change.saturating_sub(1)) } else { first }
             });
-        Examination { verdict, verifications: meter.verifications(), unchanged_until }
+        let verifications = meter.verifications().saturating_add(lists.verifications());
+        Examination { verdict, verifications, unchanged_until }
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Search<'a> {
     pub(super) leaf: &'a Node,
     pub(super) now: u64,
     pub(super) meter: &'a Meter,
+    /// For the signatures of CRLs.
+    pub(super) lists: &'a Meter,
 }
 
 impl<'a> Search<'a> {
@@ -206,7 +208,7 @@ impl<'a> Search<'a> {
                 Which::Intermediate(display(&subject.node.subject))
             }
         };
-        match revocation::status(&self.set.crls, subject, issuer, self.now, self.meter) {
+        match revocation::status(&self.set.crls, subject, issuer, self.now, self.lists) {
             Status::Good(until) => Ok(until),
             Status::Revoked => Err(PathError::Revoked(which())),
             Status::Unknown(why) => match self.set.unknown_revocation_status {

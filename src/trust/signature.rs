@@ -356,6 +356,11 @@ impl SignatureVerificationAlgorithm for Metered<'_> {
             return Err(InvalidSignature);
         }
         self.meter.with(|work| {
+            // Before anything is hashed: an exhausted search may still ask a hundred times.
+            if self.meter.is_limited && work.cost_of_failures > MAXIMUM_COST_OF_FAILURES {
+                work.is_exhausted = true;
+                return Err(InvalidSignature);
+            }
             let id = id_of(&[
                 self.algorithm.public_key.as_ref(),
                 public_key,
