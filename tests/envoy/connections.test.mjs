@@ -293,6 +293,18 @@ describe('hostile headers', () => {
       assertDecided(await connection.exchange({ form: formOf('payments') }), 'payments', 'payments');
     }));
 
+  // HTTP/2 lets both through, and servers that fold or ignore them would serve an endpoint that was not judged.
+  for (const [what, request, reason] of [
+    ['a query that is not UTF-8', { path: '/oauth/token?\xff' }, 'body_unreadable'],
+    ['a method in lower case', { method: 'post' }, 'certificate_missing'],
+  ]) {
+    test(`${what} does not hide an endpoint`, () =>
+      withConnection({ protocol: 'h2' }, async (connection) => {
+        const { outcome, reason: seen, received } = await connection.exchange({ ...request, form: formOf('payments') });
+        assert.deepEqual([outcome, seen, received], ['denied', reason, undefined]);
+      }));
+  }
+
   test('an absolute request target is the endpoint all the same', () =>
     withRawConnection({ certificate: 'payments' }, async (connection) => {
       const { finish } = connection.begin([lengthOf(formOf('batch'))], 'https://as.example.com/oauth/token');
