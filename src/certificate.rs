@@ -87,13 +87,7 @@ impl Certificate {
 
     /// Where a time, in seconds since the Unix epoch, lies in the validity period (RFC 5280 §4.1.2.5).
     pub fn validity_at(&self, now: u64) -> ValidityStatus {
-        if now < self.not_before {
-            ValidityStatus::NotYetValid
-        } else if now > self.not_after {
-            ValidityStatus::Expired
-        } else {
-            ValidityStatus::Valid
-        }
+        ValidityStatus::at(now, self.not_before, self.not_after)
     }
 
     /// The subject's public key, unless it is of a kind that no JWK names.
@@ -118,6 +112,19 @@ pub enum ValidityStatus {
     NotYetValid,
     /// Between the two, both included.
     Valid,
+}
+
+impl ValidityStatus {
+    /// Where `now` lies between the two, all in seconds since the Unix epoch.
+    pub(crate) fn at(now: u64, not_before: u64, not_after: u64) -> Self {
+        if now < not_before {
+            Self::NotYetValid
+        } else if now > not_after {
+            Self::Expired
+        } else {
+            Self::Valid
+        }
+    }
 }
 
 /// A subjectAltName that RFC 8705 §2.1.2 can register.

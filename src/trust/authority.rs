@@ -215,12 +215,6 @@ impl Node {
     }
 
     pub(super) fn validity_at(&self, now: u64) -> ValidityStatus {
-        if now < self.not_before {
-            ValidityStatus::NotYetValid
-        } else if now > self.not_after {
-            ValidityStatus::Expired
-        } else {
-            ValidityStatus::Valid
-        }
+        ValidityStatus::at(now, self.not_before, self.not_after)
     }
 }
