@@ -2,24 +2,17 @@
 
 use std::{fmt::Write as _, rc::Rc};
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
-
 use crate::{
     certificate::{Certificate, ValidityStatus},
     client::{Client, ClientAuthMethod, Trust},
-    client_cert::byte_sequence,
     config::{Config, Enforcement, UnregisteredClients},
-    headers::Headers,
-    http_signature::{HttpMessageSignature, SignedRequest, SigningKey},
+    forward::{self, Forwarding, Verification},
     identify::{Identification, identify},
-    pem,
+    presented,
     rejection::{Reason, Rejection},
     request::{Connection, Request},
     sanitise::HeaderChange,
-    thumbprint::Thumbprint,
     trust::{PathError, VerdictCache},
-    xfcc,
 };
 
 /// What becomes of a request, and what was learned on the way.
@@ -94,11 +87,14 @@ pub fn authenticate(
     let mut judgement = Judgement { config, request, verdicts, client_id: None, certificate: None };
     let outcome = judgement
         .judge()
-        .and_then(|forwarding| judgement.header_changes(forwarding, random))
+        .and_then(|finding| {
+            forward::header_changes(config, request, judgement.forwarding(finding), random)
+        })
         .map_or_else(|rejection| refusal(config, rejection), Outcome::Allowed);
     let Judgement { client_id, certificate, .. } = judgement;
     // A refusal may come before the certificate is looked at; the log tells it all the same.
-    let for_the_log = || presented_certificate(&request.connection).ok().flatten().map(Rc::new);
+    let for_the_log =
+        || presented::certificate(config.certificate_source, request).ok().flatten().map(Rc::new);
     let certificate = match outcome {
         Outcome::Allowed(_) => certificate,
         Outcome::Denied(_) | Outcome::Reported(_) => certificate.or_else(for_the_log),
@@ -106,15 +102,15 @@ pub fn authenticate(
     Verdict { outcome, client_id, certificate }
 }
 
-/// How a request that is allowed goes to the server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Forwarding {
-    /// With the certificate, which authenticated the client.
-    Authenticated,
-    /// With the certificate; who the client is remains for the server to decide.
-    WithCertificate,
-    /// Without certificate.
-    Plain,
+/// Why a request is allowed.
+#[derive(Clone, Copy)]
+enum Finding {
+    /// The certificate is the client's.
+    Authenticated(Verification),
+    /// The server is to see the certificate and to judge the client.
+    CertificateForServer(Verification),
+    /// The certificate is not for the server, or there is none.
+    NoCertificate,
 }
 
 /// A request under judgement, and what was learned of it so far.
@@ -127,7 +123,7 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    fn judge(&mut self) -> Result<Forwarding, Rejection> {
+    fn judge(&mut self) -> Result<Finding, Rejection> {
         let Identification { client_id, other_credential, unreadable } = identify(self.request)?;
         let config = self.config;
         let client = config.clients.get(&client_id);
@@ -157,7 +153,19 @@ impl Judgement<'_> {
         }
     }
 
-    fn judge_client(&mut self, client: &Client) -> Result<Forwarding, Rejection> {
+    fn forwarding(&self, finding: Finding) -> Forwarding<'_> {
+        match (finding, self.certificate.as_deref(), self.client_id.as_deref()) {
+            (Finding::Authenticated(verification), Some(certificate), Some(client_id)) => {
+                Forwarding::Authenticated(certificate, verification, client_id)
+            }
+            (Finding::CertificateForServer(verification), Some(certificate), _) => {
+                Forwarding::WithCertificate(certificate, verification)
+            }
+            _ => Forwarding::Plain,
+        }
+    }
+
+    fn judge_client(&mut self, client: &Client) -> Result<Finding, Rejection> {
         match &client.method {
             ClientAuthMethod::TlsClientAuth(subject, trust) => {
                 let certificate = self.require_certificate()?;
@@ -168,7 +176,7 @@ impl Judgement<'_> {
                         "the certificate does not have the registered subject value",
                     ));
                 }
-                Ok(Forwarding::Authenticated)
+                Ok(Finding::Authenticated(Verification::Verified))
             }
             ClientAuthMethod::SelfSignedTlsClientAuth(registered) => {
                 let certificate = self.require_certificate()?;
@@ -179,42 +187,52 @@ impl Judgement<'_> {
                     ));
                 }
                 require_validity(&certificate, self.request.now)?;
-                Ok(Forwarding::Authenticated)
+                Ok(Finding::Authenticated(Verification::Registered))
             }
             ClientAuthMethod::Other if client.certificate_bound_access_tokens => {
                 let certificate = self.require_certificate()?;
                 require_validity(&certificate, self.request.now)?;
-                Ok(Forwarding::WithCertificate)
+                Ok(Finding::CertificateForServer(Verification::Failed(
+                    Reason::CertificateUntrusted,
+                )))
             }
-            ClientAuthMethod::Other => Ok(Forwarding::Plain),
+            ClientAuthMethod::Other => Ok(Finding::NoCertificate),
         }
     }
 
-    fn judge_unregistered(&mut self) -> Result<Forwarding, Rejection> {
+    fn judge_unregistered(&mut self) -> Result<Finding, Rejection> {
         let config = self.config;
         match config.unregistered_clients {
             UnregisteredClients::Deny => Err(Rejection::new(
                 Reason::ClientNotRegistered,
                 "client_id is none of the configured clients",
             )),
-            UnregisteredClients::Pass => Ok(Forwarding::Plain),
+            UnregisteredClients::Pass => Ok(Finding::NoCertificate),
             UnregisteredClients::Forward => {
-                let Some(certificate) = presented_certificate(&self.request.connection)? else {
-                    return Ok(Forwarding::Plain);
+                let Some(certificate) = self.presented_certificate()? else {
+                    return Ok(Finding::NoCertificate);
                 };
-                let certificate = Rc::new(certificate);
-                self.certificate = Some(Rc::clone(&certificate));
-                let verified = self.require_trust(&certificate, &config.trust_in_unregistered());
-                Ok(if verified.is_ok() { Forwarding::WithCertificate } else { Forwarding::Plain })
+                match self.require_trust(&certificate, &config.trust_in_unregistered()) {
+                    Ok(()) => Ok(Finding::CertificateForServer(Verification::Verified)),
+                    Err(problem) if config.certificate_header.verify_name.is_some() => {
+                        Ok(Finding::CertificateForServer(Verification::Failed(problem.reason)))
+                    }
+                    Err(_) => Ok(Finding::NoCertificate),
+                }
             }
         }
     }
 
+    fn presented_certificate(&mut self) -> Result<Option<Rc<Certificate>>, Rejection> {
+        let certificate = presented::certificate(self.config.certificate_source, self.request)?;
+        self.certificate = certificate.map(Rc::new);
+        Ok(self.certificate.clone())
+    }
+
     fn require_certificate(&mut self) -> Result<Rc<Certificate>, Rejection> {
-        let certificate = presented_certificate(&self.request.connection)?.ok_or_else(|| {
+        self.presented_certificate()?.ok_or_else(|| {
             Rejection::new(Reason::CertificateMissing, "the client presented no certificate")
-        })?;
-        Ok(Rc::clone(self.certificate.insert(Rc::new(certificate))))
+        })
     }
 
     /// The PKI method's trust in a certificate: its validity, its purpose, and the path to a CA.
@@ -230,7 +248,7 @@ impl Judgement<'_> {
             Trust::Envoy => return require_envoys_verdict(&self.request.connection),
             Trust::Anchors(sets) => sets,
         };
-        let intermediates = presented_intermediates(
+        let intermediates = presented::intermediates(
             &self.request.headers,
             certificate,
             self.config.max_chain_certificates,
@@ -251,75 +269,6 @@ impl Judgement<'_> {
             None => Rejection::new(Reason::CertificateUntrusted, "no trust anchors are configured"),
         })
     }
-
-    /// The header fields that tell the server what was found.
-    fn header_changes(
-        &self,
-        forwarding: Forwarding,
-        random: &mut dyn FnMut(&mut [u8]) -> bool,
-    ) -> Result<Vec<HeaderChange>, Rejection> {
-        let (config, request) = (self.config, self.request);
-        let (Some(certificate), true) = (&self.certificate, forwarding != Forwarding::Plain) else {
-            return Ok(Vec::new());
-        };
-        let header = &config.certificate_header;
-        let value = header.format.encode(certificate.der());
-        if value.len() > header.max_bytes {
-            return Err(Rejection::new(
-                Reason::HeaderTooLarge,
-                format!(
-                    "{} would have {} bytes, more than certificate_header.max_bytes",
-                    header.name,
-                    value.len()
-                ),
-            ));
-        }
-        let mut fields = vec![(header.name.clone(), value.into_bytes())];
-        if let Some(name) = &config.thumbprint_header {
-            fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
-        }
-        if let (Some(name), Some(client_id), Forwarding::Authenticated) =
-            (&config.client_id_header, &self.client_id, forwarding)
-        {
-            fields.push((name.clone(), client_id.clone().into_bytes()));
-        }
-        if let Some((signature, key)) = &config.signature {
-            if signature.covers("content-digest") {
-                let digest = byte_sequence(&Sha256::digest(&request.body));
-                fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
-            }
-            let signature_fields = sign(config, signature, key, request, &fields, random)?;
-            fields.extend(signature_fields);
-        }
-        Ok(fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value)).collect())
-    }
-}
-
-/// The certificate of the connection, if there is one, known to be the one that Envoy means.
-fn presented_certificate(connection: &Connection) -> Result<Option<Certificate>, Rejection> {
-    let digest =
-        connection.sha256_peer_certificate_digest.as_deref().filter(|digest| !digest.is_empty());
-    let Some(pem) = connection.peer_certificate.as_deref().filter(|pem| !pem.is_empty()) else {
-        return match digest {
-            None => Ok(None),
-            Some(_) => Err(Rejection::new(
-                Reason::CertificateUnreadable,
-                "Envoy has no attribute connection.peer_certificate: it needs to be 1.38 or newer",
-            )),
-        };
-    };
-    let unreadable = |error: String| Rejection::new(Reason::CertificateUnreadable, error);
-    let der = pem::peer_certificate(pem).map_err(|error| unreadable(error.to_string()))?;
-    let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
-    let reported =
-        digest.and_then(|digest| str::from_utf8(digest).ok()).and_then(Thumbprint::from_hex);
-    if reported != Some(certificate.thumbprint()) {
-        return Err(Rejection::new(
-            Reason::DigestMismatch,
-            "connection.sha256_peer_certificate_digest is not the digest of connection.peer_certificate",
-        ));
-    }
-    Ok(Some(certificate))
 }
 
 fn require_validity(certificate: &Certificate, now: u64) -> Result<(), Rejection> {
@@ -359,65 +308,4 @@ fn require_envoys_verdict(connection: &Connection) -> Result<(), Rejection> {
         }
     };
     Err(Rejection::new(Reason::CertificateUntrusted, detail))
-}
-
-/// The certificates that the client presented beside its own, if Envoy tells them (`Chain` of
-/// `x-forwarded-client-cert`). They need no trust: each counts only for the signatures on it.
-fn presented_intermediates(
-    headers: &Headers,
-    certificate: &Certificate,
-    max_chain_certificates: usize,
-) -> Result<Vec<Vec<u8>>, Rejection> {
-    let chain = headers.text("x-forwarded-client-cert").and_then(|field| {
-        let elements = xfcc::parse(field).ok()?;
-        let [element] = elements.as_slice() else { return None };
-        let is_this_connection =
-            element.value("Hash").and_then(Thumbprint::from_hex) == Some(certificate.thumbprint());
-        let chain = element.value("Chain").filter(|_| is_this_connection)?;
-        pem::peer_certificate_chain(chain.as_bytes()).ok()
-    });
-    let chain = chain.unwrap_or_default();
-    if chain.len() > max_chain_certificates {
-        return Err(Rejection::new(
-            Reason::CertificateUntrusted,
-            format!(
-                "the client presented {} certificates, more than limits.max_chain_certificates",
-                chain.len()
-            ),
-        ));
-    }
-    Ok(chain.into_iter().filter(|der| der != certificate.der()).collect())
-}
-
-fn sign(
-    config: &Config,
-    signature: &HttpMessageSignature,
-    key: &SigningKey,
-    request: &Request,
-    fields: &[(String, Vec<u8>)],
-    random: &mut dyn FnMut(&mut [u8]) -> bool,
-) -> Result<[(String, Vec<u8>); 2], Rejection> {
-    let mut nonce = [0; 16];
-    if !random(&mut nonce) {
-        return Err(Rejection::new(Reason::HostError, "the host gave no random bytes"));
-    }
-    let signed = SignedRequest {
-        method: &request.headers.method(),
-        authority: &request.headers.authority(),
-        target: &request.headers.target(),
-        fields,
-    };
-    let (input, value) = signature
-        .sign(key, &signed, request.now, &BASE64_URL_SAFE_NO_PAD.encode(nonce))
-        .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
-    let [input_of_others, signature_of_others] =
-        config.sanitiser.signatures_of_others(&request.headers);
-    let beside = |others: Option<String>, ours: String| match others {
-        Some(others) => format!("{others}, {ours}").into_bytes(),
-        None => ours.into_bytes(),
-    };
-    Ok([
-        ("signature-input".to_owned(), beside(input_of_others, input)),
-        ("signature".to_owned(), beside(signature_of_others, value)),
-    ])
 }

@@ -7,8 +7,8 @@
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`http_signature`], [`sanitise`] (which headers go),
 //!    [`trust`] (anchors, path validation, revocation), [`config`]
-//! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), [`authenticate`],
-//!    [`rejection`] (the one table from reason to answer)
+//! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), `presented` (with which certificate),
+//!    [`authenticate`], `forward` (what goes to the server), [`rejection`] (the one table from reason to answer)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
@@ -22,11 +22,13 @@ pub mod config;
 pub mod distinguished_name;
 pub mod endpoint;
 pub mod form;
+mod forward;
 pub mod headers;
 pub mod http_signature;
 mod identify;
 pub mod jwt;
 pub mod pem;
+mod presented;
 pub mod public_key;
 pub mod rejection;
 pub mod request;

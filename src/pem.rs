@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
@@ -35,6 +36,22 @@ pub fn peer_certificate(text: &[u8]) -> Result<Vec<u8>, InvalidPem> {
 pub fn peer_certificate_chain(text: &[u8]) -> Result<Vec<Vec<u8>>, InvalidPem> {
     certificates(&decoded(text))
 }
+
+/// Writes a DER-encoded certificate as one `CERTIFICATE` section (RFC 7468 §5.1).
+pub fn encode(der: &[u8]) -> String {
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for (index, character) in BASE64_STANDARD.encode(der).chars().enumerate() {
+        if index > 0 && index % LINE_LENGTH == 0 {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem.push_str("\n-----END CERTIFICATE-----\n");
+    pem
+}
+
+/// RFC 7468 §2.
+const LINE_LENGTH: usize = 64;
 
 /// `%` is in no PEM text, so its presence tells the two encodings apart.
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {

@@ -51,14 +51,25 @@ pub enum HeaderChange {
 pub struct Sanitiser {
     /// Configured names, folded.
     fields: HashSet<String>,
+    /// The beginning of configured names that end in a number, folded.
+    numbered_prefix: Option<String>,
     /// The label in `Signature` and `Signature-Input` that is certbound's.
     label: String,
 }
 
 impl Sanitiser {
-    /// `fields` are the names of the headers that certbound sets, `label` that of its signature.
-    pub fn new<'a>(fields: impl IntoIterator<Item = &'a str>, label: &str) -> Self {
-        Self { fields: fields.into_iter().map(folded).collect(), label: label.to_owned() }
+    /// `fields` are the names of the headers that certbound sets, and `numbered_prefix` what those begin with of which
+    /// there is one for each number; `label` is that of its signature.
+    pub fn new<'a>(
+        fields: impl IntoIterator<Item = &'a str>,
+        numbered_prefix: Option<&str>,
+        label: &str,
+    ) -> Self {
+        Self {
+            fields: fields.into_iter().map(folded).collect(),
+            numbered_prefix: numbered_prefix.map(folded),
+            label: label.to_owned(),
+        }
     }
 
     /// What to change in the header or trailer fields of any request before anything else happens to it.
@@ -141,7 +152,13 @@ impl Sanitiser {
             let rest = folded_name.strip_prefix(*field);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         };
+        let is_numbered = |prefix: &String| {
+            folded_name.strip_prefix(prefix.as_str()).is_some_and(|number| {
+                !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        };
         self.fields.contains(&folded_name)
+            || self.numbered_prefix.as_ref().is_some_and(is_numbered)
             || (is_alias && SIGNING_FIELDS.contains(&folded_name.as_str()))
             || CERTIFICATE_FIELDS.iter().any(has_prefix)
             || CERTIFICATE_WORDS.iter().any(|word| folded_name.contains(word))
@@ -203,7 +220,8 @@ mod tests {
     }
 
     fn changes(fields: &[(&str, &str)]) -> Vec<HeaderChange> {
-        Sanitiser::new(["X-Client-Id", "my-cert"], "certbound").changes(&headers(fields))
+        Sanitiser::new(["X-Client-Id", "my-cert"], Some("intermediate_"), "certbound")
+            .changes(&headers(fields))
     }
 
     fn remove(name: &str) -> HeaderChange {
@@ -237,6 +255,8 @@ mod tests {
             "cf-client-cert-der-base64",
             "wl-proxy-client-cert",
             "sslclientcert",
+            "intermediate_0",
+            "Intermediate-77",
         ] {
             assert_eq!(changes(&[(name, "x"), (name, "y")]), [remove(name)], "{name}");
         }
@@ -247,6 +267,8 @@ mod tests {
         assert_eq!(
             changes(&[
                 ("x-client-identity", "x"),
+                ("intermediate-", "x"),
+                ("intermediate-1a", "x"),
                 ("client-ceremony", "x"),
                 ("content-type", "x"),
                 ("cookie", "client-cert")

@@ -57,6 +57,13 @@ impl fmt::Display for Thumbprint {
     }
 }
 
+/// Prints 64 hexadecimal digits, as Envoy does.
+impl fmt::LowerHex for Thumbprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The text is not a SHA-256 thumbprint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InvalidThumbprint;

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::thumbprint::Thumbprint;
+
 /// One element: what one proxy says about its client's certificate.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Element(Vec<(String, String)>);
@@ -52,6 +54,16 @@ pub fn parse(text: &str) -> Result<Vec<Element>, InvalidXfcc> {
             Some(_) => return Err(InvalidXfcc),
         }
         rest = separators.as_str();
+    }
+}
+
+/// Writes one element as Envoy does with `set_current_client_cert_details: { cert: true, chain: true }`. `cert` and `chain`
+/// are URL-encoded PEM.
+pub fn element(hash: Thumbprint, cert: &str, chain: Option<&str>) -> String {
+    let element = format!("Hash={hash:x};Cert=\"{cert}\"");
+    match chain {
+        Some(chain) => format!("{element};Chain=\"{chain}\""),
+        None => element,
     }
 }
 

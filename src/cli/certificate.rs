@@ -12,7 +12,6 @@ use certbound::{
 use clap::ValueEnum;
 use der::Decode as _;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use x509_cert::{
     Certificate as X509,
     ext::pkix::{SubjectAltName, name::GeneralName},
@@ -168,7 +167,7 @@ impl Description {
         let name = |name: &Name| json!({ "type": name.kind, "value": name.value });
         json!({
             "x5t#S256": certificate.thumbprint().to_string(),
-            "thumbprint_hex": hexadecimal(&Sha256::digest(certificate.der())),
+            "thumbprint_hex": format!("{:x}", certificate.thumbprint()),
             "subject": certificate.subject().to_string(),
             "subject_alt_names": self.names.iter().map(name).collect::<Value>(),
             "issuer": self.issuer.to_string(),
@@ -184,7 +183,7 @@ impl Description {
         let subject = certificate.subject().to_string();
         let mut lines = vec![
             ("x5t#S256", certificate.thumbprint().to_string()),
-            ("hexadecimal", hexadecimal(&Sha256::digest(certificate.der()))),
+            ("hexadecimal", format!("{:x}", certificate.thumbprint())),
             ("subject", if subject.is_empty() { "(empty)".into() } else { subject }),
         ];
         for name in &self.names {

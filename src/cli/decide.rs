@@ -2,26 +2,27 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
     basic,
     client::{ClientAuthMethod, SubjectMatch},
+    client_cert::CertificateHeaderFormat,
     config::Config,
     endpoint::PathMatch,
     headers::Headers,
+    pem,
     rejection::{Reason, Rejection},
     request::{Connection, Request},
     sanitise::HeaderChange,
+    thumbprint::Thumbprint,
     trust::VerdictCache,
 };
 use clap::ValueEnum;
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    Printout, configuration, hexadecimal,
+    Printout, configuration,
     http_request::{self, RawRequest},
     printable, rfc3339,
 };
@@ -204,30 +205,19 @@ fn connection(presented: Vec<Vec<u8>>, verdict: EnvoyVerdict) -> Connection {
     Connection {
         peer_certificate_valid: Some(matches!(verdict, EnvoyVerdict::Valid)),
         sha256_peer_certificate_digest: Some(
-            hexadecimal(&Sha256::digest(&certificate)).into_bytes(),
+            format!("{:x}", Thumbprint::of(&certificate)).into_bytes(),
         ),
-        peer_certificate: Some(to_pem(&certificate)),
+        peer_certificate: Some(pem::encode(&certificate).into_bytes()),
     }
 }
 
 const FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 
-/// The field in which Envoy tells the presented chain, with `set_current_client_cert_details: { chain: true }`.
+/// The field in which Envoy tells what was presented, with `set_current_client_cert_details: { cert: true, chain: true }`.
 fn forwarded_client_cert(presented: &[Vec<u8>]) -> Option<(String, Vec<u8>)> {
-    let hash = hexadecimal(&Sha256::digest(presented.first()?));
-    let chain: Vec<u8> = presented.iter().flat_map(|der| to_pem(der)).collect();
-    let chain = percent_encode(&chain, NON_ALPHANUMERIC);
-    Some((FORWARDED_CLIENT_CERT.to_owned(), format!("Hash={hash};Chain=\"{chain}\"").into_bytes()))
-}
-
-fn to_pem(der: &[u8]) -> Vec<u8> {
-    let mut pem = b"-----BEGIN CERTIFICATE-----\n".to_vec();
-    for line in BASE64_STANDARD.encode(der).as_bytes().chunks(64) {
-        pem.extend_from_slice(line);
-        pem.push(b'\n');
-    }
-    pem.extend_from_slice(b"-----END CERTIFICATE-----\n");
-    pem
+    let (certificate, intermediates) = presented.split_first()?;
+    let element = CertificateHeaderFormat::Xfcc.certificate(certificate, intermediates);
+    Some((FORWARDED_CLIENT_CERT.to_owned(), element.into_bytes()))
 }
 
 /// What becomes of a request.

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 pub(super) struct Document {
     #[serde(default)]
     pub(super) certificate_header: CertificateHeader,
+    #[serde(default)]
+    pub(super) certificate_source: super::CertificateSource,
     pub(super) client_id_header: Option<String>,
     #[serde(default)]
     /// Read one by one as [`Client`], since their unknown keys are judged by name.
@@ -129,14 +131,21 @@ pub(super) struct CertificateHeader {
     #[serde(default)]
     pub(super) format: Format,
     pub(super) name: Option<String>,
+    pub(super) chain_name: Option<String>,
+    pub(super) verify_name: Option<String>,
     pub(super) max_bytes: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Format {
+    Base64Der,
+    Pem,
     #[default]
     Rfc9440,
+    Traefik,
+    UrlencodedPem,
+    Xfcc,
 }
 
 #[derive(Deserialize)]

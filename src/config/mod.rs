@@ -1,5 +1,6 @@
 //! The plugin configuration: from Envoy's bytes to values of which every part is known to make sense.
 
+mod certificate_header;
 mod clients;
 mod document;
 mod signature;
@@ -15,12 +16,12 @@ use serde::Deserialize;
 
 use crate::{
     client::{Client, Trust},
-    client_cert::CertificateHeaderFormat,
     endpoint::{Endpoint, PathMatch, normalise_path, split_target},
     http_signature::{HttpMessageSignature, SigningKey},
     sanitise::Sanitiser,
     trust::{MAXIMUM_CHAIN_CERTIFICATES, TrustAnchors},
 };
+pub use certificate_header::{CertificateHeader, ChainHeader};
 use document::{Document, Each, Fault};
 
 /// A configuration that holds together.
@@ -28,6 +29,8 @@ use document::{Document, Each, Fault};
 pub struct Config {
     /// How the certificate goes to the server.
     pub certificate_header: CertificateHeader,
+    /// Where Envoy tells the certificate.
+    pub certificate_source: CertificateSource,
     /// Lower-case name of the header for the authenticated `client_id`.
     pub client_id_header: Option<String>,
     /// Registered clients by `client_id`.
@@ -54,15 +57,15 @@ pub struct Config {
     pub unregistered_clients: UnregisteredClients,
 }
 
-/// `certificate_header`.
-#[derive(Clone, Debug)]
-pub struct CertificateHeader {
-    /// How the certificate is written.
-    pub format: CertificateHeaderFormat,
-    /// Lower-case field name.
-    pub name: String,
-    /// The longest value that is sent.
-    pub max_bytes: usize,
+/// `certificate_source`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateSource {
+    /// The attribute `connection.peer_certificate`.
+    #[default]
+    Connection,
+    /// `Cert` of the one element of `x-forwarded-client-cert`, for Envoy without the attribute.
+    Xfcc,
 }
 
 /// `enforcement`.
@@ -91,7 +94,6 @@ pub enum UnregisteredClients {
 
 const DEFAULT_LABEL: &str = "certbound";
 const DEFAULT_MAX_BODY_BYTES: usize = 65_536;
-const DEFAULT_MAX_HEADER_BYTES: usize = 16_384;
 
 impl Config {
     /// Reads a configuration as Envoy hands it to the plugin: JSON text or a serialised `google.protobuf.Struct`. `env`
@@ -149,19 +151,6 @@ fn compile(
     let endpoints = compile_endpoints(document.endpoints, errors);
     let trust_anchors = trust_anchors::compile(document.trust_anchors, errors);
     let clients = clients::compile(document.clients, &trust_anchors, errors);
-    let certificate_header = CertificateHeader {
-        format: match document.certificate_header.format {
-            document::Format::Rfc9440 => CertificateHeaderFormat::Rfc9440,
-        },
-        name: document.certificate_header.name.unwrap_or_else(|| "Client-Cert".into()),
-        max_bytes: in_range(
-            document.certificate_header.max_bytes,
-            DEFAULT_MAX_HEADER_BYTES,
-            1..=1_048_576,
-            "certificate_header.max_bytes",
-            errors,
-        ),
-    };
     let max_body_bytes = in_range(
         document.limits.max_body_bytes,
         DEFAULT_MAX_BODY_BYTES,
@@ -177,28 +166,24 @@ fn compile(
         errors,
     );
     let mut names = HeaderNames { taken: BTreeSet::new(), errors };
-    let certificate_header = CertificateHeader {
-        name: names.claim("certificate_header.name", certificate_header.name),
-        ..certificate_header
-    };
+    let certificate_header = certificate_header::compile(document.certificate_header, &mut names);
     let client_id_header =
         document.client_id_header.map(|name| names.claim("client_id_header", name));
     let thumbprint_header =
         document.thumbprint_header.map(|name| names.claim("thumbprint_header", name));
-    let ours: Vec<&str> =
-        [Some(&certificate_header.name), client_id_header.as_ref(), thumbprint_header.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
+    let ours: Vec<&str> = certificate_header
+        .names()
+        .chain([client_id_header.as_deref(), thumbprint_header.as_deref()].into_iter().flatten())
+        .collect();
     let signature = match document.signature {
         Some(signature) => Some(signature::compile(signature, &ours, env, errors)?),
         None => None,
     };
     let label = signature.as_ref().map_or(DEFAULT_LABEL, |(signature, _)| &signature.label);
     Some(Config {
-        sanitiser: Sanitiser::new(ours, label),
+        sanitiser: Sanitiser::new(ours, certificate_header.numbered_prefix(), label),
         certificate_header,
+        certificate_source: document.certificate_source,
         client_id_header,
         folded_client_ids: clients.keys().map(|client_id| folded_client_id(client_id)).collect(),
         clients,

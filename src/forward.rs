@@ -1,0 +1,162 @@
+//! What a request that is allowed carries to the server.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    certificate::Certificate,
+    client_cert::byte_sequence,
+    config::{ChainHeader, Config},
+    http_signature::{HttpMessageSignature, SignedRequest, SigningKey},
+    presented,
+    rejection::{Reason, Rejection},
+    request::Request,
+    sanitise::HeaderChange,
+};
+
+/// How a request that is allowed goes to the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Forwarding<'a> {
+    /// With the certificate that authenticated this client.
+    Authenticated(&'a Certificate, Verification, &'a str),
+    /// With a certificate; who the client is remains for the server to decide.
+    WithCertificate(&'a Certificate, Verification),
+    /// Without certificate.
+    Plain,
+}
+
+/// What was found out about a certificate that is forwarded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verification {
+    /// No path to a CA was verified, for this reason or because none was asked for.
+    Failed(Reason),
+    /// It is the registered one of a `self_signed_tls_client_auth` client.
+    Registered,
+    /// A path to a CA that is trusted for this client.
+    Verified,
+}
+
+type Fields = Vec<(String, Vec<u8>)>;
+
+/// The header fields that tell the server what was found.
+///
+/// # Errors
+/// When a value would be too long, and when the request cannot be signed.
+pub(crate) fn header_changes(
+    config: &Config,
+    request: &Request,
+    forwarding: Forwarding<'_>,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
+) -> Result<Vec<HeaderChange>, Rejection> {
+    let mut fields = Fields::new();
+    if let Some(name) = &config.certificate_header.verify_name {
+        fields.push((name.clone(), verify_value(forwarding).into_bytes()));
+    }
+    if let Forwarding::Authenticated(certificate, ..)
+    | Forwarding::WithCertificate(certificate, _) = forwarding
+    {
+        fields.extend(certificate_fields(config, request, certificate)?);
+        if let Some(name) = &config.thumbprint_header {
+            fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
+        }
+        if let (Some(name), Forwarding::Authenticated(_, _, client_id)) =
+            (&config.client_id_header, forwarding)
+        {
+            fields.push((name.clone(), client_id.as_bytes().to_vec()));
+        }
+        if let Some((signature, key)) = &config.signature {
+            if signature.covers("content-digest") {
+                let digest = byte_sequence(&Sha256::digest(&request.body));
+                fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
+            }
+            let signature_fields = sign(config, signature, key, request, &fields, random)?;
+            fields.extend(signature_fields);
+        }
+    }
+    Ok(fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value)).collect())
+}
+
+/// In the words of nginx's `$ssl_client_verify`, which servers know.
+fn verify_value(forwarding: Forwarding<'_>) -> String {
+    match forwarding {
+        Forwarding::Plain => "NONE".into(),
+        Forwarding::Authenticated(_, verification, _)
+        | Forwarding::WithCertificate(_, verification) => match verification {
+            Verification::Failed(reason) => format!("FAILED:{}", reason.name()),
+            Verification::Registered => "FAILED:self signed certificate".into(),
+            Verification::Verified => "SUCCESS".into(),
+        },
+    }
+}
+
+fn certificate_fields(
+    config: &Config,
+    request: &Request,
+    certificate: &Certificate,
+) -> Result<Fields, Rejection> {
+    let header = &config.certificate_header;
+    let intermediates = match header.chain {
+        ChainHeader::None => Vec::new(),
+        _ => {
+            presented::intermediates(&request.headers, certificate, config.max_chain_certificates)?
+        }
+    };
+    let format = header.format;
+    let in_field: &[Vec<u8>] = match header.chain {
+        ChainHeader::WithCertificate => &intermediates,
+        _ => &[],
+    };
+    let mut fields = vec![(header.name.clone(), format.certificate(certificate.der(), in_field))];
+    match &header.chain {
+        ChainHeader::None | ChainHeader::WithCertificate => {}
+        ChainHeader::Own(_) if intermediates.is_empty() => {}
+        ChainHeader::Own(name) => fields.push((name.clone(), format.chain(&intermediates))),
+        ChainHeader::Numbered { names, .. } => {
+            let each = names.iter().zip(&intermediates);
+            fields.extend(each.map(|(name, der)| (name.clone(), format.certificate(der, &[]))));
+        }
+    }
+    if let Some((name, value)) = fields.iter().find(|(_, value)| value.len() > header.max_bytes) {
+        return Err(Rejection::new(
+            Reason::HeaderTooLarge,
+            format!(
+                "{name} would have {} bytes, more than certificate_header.max_bytes",
+                value.len()
+            ),
+        ));
+    }
+    Ok(fields.into_iter().map(|(name, value)| (name, value.into_bytes())).collect())
+}
+
+fn sign(
+    config: &Config,
+    signature: &HttpMessageSignature,
+    key: &SigningKey,
+    request: &Request,
+    fields: &[(String, Vec<u8>)],
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
+) -> Result<[(String, Vec<u8>); 2], Rejection> {
+    let mut nonce = [0; 16];
+    if !random(&mut nonce) {
+        return Err(Rejection::new(Reason::HostError, "the host gave no random bytes"));
+    }
+    let signed = SignedRequest {
+        method: &request.headers.method(),
+        authority: &request.headers.authority(),
+        target: &request.headers.target(),
+        fields,
+    };
+    let (input, value) = signature
+        .sign(key, &signed, request.now, &BASE64_URL_SAFE_NO_PAD.encode(nonce))
+        .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
+    let [input_of_others, signature_of_others] =
+        config.sanitiser.signatures_of_others(&request.headers);
+    let beside = |others: Option<String>, ours: String| match others {
+        Some(others) => format!("{others}, {ours}").into_bytes(),
+        None => ours.into_bytes(),
+    };
+    Ok([
+        ("signature-input".to_owned(), beside(input_of_others, input)),
+        ("signature".to_owned(), beside(signature_of_others, value)),
+    ])
+}
