@@ -6,7 +6,7 @@ use crate::{
     certificate::{Certificate, ValidityStatus},
     client::{Client, ClientAuthMethod, Trust},
     config::{Config, Enforcement, UnregisteredClients},
-    forward::{self, Forwarding, Verification},
+    forward::{self, AuthenticatedClient, Forwarding, Verification},
     identify::{Identification, identify},
     presented,
     rejection::{Reason, Rejection},
@@ -33,8 +33,9 @@ pub enum Outcome {
     Allowed(Vec<HeaderChange>),
     /// It is answered with an error.
     Denied(Rejection),
-    /// It would have been denied, but `enforcement` is `report`: it goes to the server without a certificate.
-    Reported(Rejection),
+    /// It would have been denied, but `enforcement` is `report`: it goes to the server without a certificate, with these
+    /// changes.
+    Reported(Rejection, Vec<HeaderChange>),
 }
 
 impl Verdict {
@@ -49,7 +50,7 @@ impl Verdict {
         let (word, rejection) = match &self.outcome {
             Outcome::Allowed(_) => return None,
             Outcome::Denied(rejection) => ("denied", rejection),
-            Outcome::Reported(rejection) => ("reported", rejection),
+            Outcome::Reported(rejection, _) => ("reported", rejection),
         };
         let mut line = format!("{word} reason={}", rejection.reason.name());
         let client_id = self.client_id.as_deref().unwrap_or("-");
@@ -72,7 +73,9 @@ fn refusal(config: &Config, rejection: Rejection) -> Outcome {
     match (config.enforcement, rejection.reason) {
         // After a failure of the host it is unknown which header fields the request has.
         (_, Reason::HostError) | (Enforcement::Enforce, _) => Outcome::Denied(rejection),
-        (Enforcement::Report, _) => Outcome::Reported(rejection),
+        (Enforcement::Report, _) => {
+            Outcome::Reported(rejection, forward::without_certificate(config))
+        }
     }
 }
 
@@ -97,7 +100,7 @@ pub fn authenticate(
         || presented::certificate(config.certificate_source, request).ok().flatten().map(Rc::new);
     let certificate = match outcome {
         Outcome::Allowed(_) => certificate,
-        Outcome::Denied(_) | Outcome::Reported(_) => certificate.or_else(for_the_log),
+        Outcome::Denied(_) | Outcome::Reported(..) => certificate.or_else(for_the_log),
     };
     Verdict { outcome, client_id, certificate }
 }
@@ -156,7 +159,11 @@ impl Judgement<'_> {
     fn forwarding(&self, finding: Finding) -> Forwarding<'_> {
         match (finding, self.certificate.as_deref(), self.client_id.as_deref()) {
             (Finding::Authenticated(verification), Some(certificate), Some(client_id)) => {
-                Forwarding::Authenticated(certificate, verification, client_id)
+                let registered = self.config.clients.get(client_id);
+                let authorization =
+                    registered.and_then(|client| client.upstream_authorization.as_ref());
+                let client = AuthenticatedClient { client_id, authorization };
+                Forwarding::Authenticated(certificate, verification, client)
             }
             (Finding::CertificateForServer(verification), Some(certificate), _) => {
                 Forwarding::WithCertificate(certificate, verification)

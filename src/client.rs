@@ -8,6 +8,7 @@ use crate::{
     public_key::PublicKey,
     thumbprint::Thumbprint,
     trust::TrustAnchors,
+    upstream_authentication::Credential,
 };
 
 /// What certbound knows of one `client_id`.
@@ -18,6 +19,8 @@ pub struct Client {
     /// `tls_client_certificate_bound_access_tokens` (RFC 8705 §3.4): the server is to see the certificate whatever the
     /// method.
     pub certificate_bound_access_tokens: bool,
+    /// `Authorization` for the server, once the client is authenticated: for servers that know it by a secret only.
+    pub upstream_authorization: Option<Credential>,
 }
 
 /// `token_endpoint_auth_method`, with what each certificate method needs.

@@ -12,17 +12,26 @@ use crate::{
     rejection::{Reason, Rejection},
     request::Request,
     sanitise::HeaderChange,
+    upstream_authentication::{Credential, UpstreamAuthentication},
 };
 
 /// How a request that is allowed goes to the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Forwarding<'a> {
     /// With the certificate that authenticated this client.
-    Authenticated(&'a Certificate, Verification, &'a str),
+    Authenticated(&'a Certificate, Verification, AuthenticatedClient<'a>),
     /// With a certificate; who the client is remains for the server to decide.
     WithCertificate(&'a Certificate, Verification),
     /// Without certificate.
     Plain,
+}
+
+/// A client that its certificate authenticated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuthenticatedClient<'a> {
+    pub(crate) client_id: &'a str,
+    /// What the server knows it by instead of the certificate.
+    pub(crate) authorization: Option<&'a Credential>,
 }
 
 /// What was found out about a certificate that is forwarded.
@@ -48,44 +57,87 @@ pub(crate) fn header_changes(
     forwarding: Forwarding<'_>,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
+    let (certificate, verification, client) = match forwarding {
+        Forwarding::Authenticated(certificate, verification, client) => {
+            (certificate, verification, Some(client))
+        }
+        Forwarding::WithCertificate(certificate, verification) => (certificate, verification, None),
+        Forwarding::Plain => return Ok(without_certificate(config)),
+    };
+    let authorization = authorization(config, request, client)?;
     let mut fields = Fields::new();
     if let Some(name) = &config.certificate_header.verify_name {
-        fields.push((name.clone(), verify_value(forwarding).into_bytes()));
+        fields.push((name.clone(), verify_value(verification).into_bytes()));
     }
-    if let Forwarding::Authenticated(certificate, ..)
-    | Forwarding::WithCertificate(certificate, _) = forwarding
-    {
-        fields.extend(certificate_fields(config, request, certificate)?);
-        if let Some(name) = &config.thumbprint_header {
-            fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
-        }
-        if let (Some(name), Forwarding::Authenticated(_, _, client_id)) =
-            (&config.client_id_header, forwarding)
-        {
-            fields.push((name.clone(), client_id.as_bytes().to_vec()));
-        }
-        if let Some((signature, key)) = &config.signature {
-            if signature.covers("content-digest") {
-                let digest = byte_sequence(&Sha256::digest(&request.body));
-                fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
-            }
-            let signature_fields = sign(config, signature, key, request, &fields, random)?;
-            fields.extend(signature_fields);
-        }
+    fields.extend(certificate_fields(config, request, certificate)?);
+    if let Some(name) = &config.thumbprint_header {
+        fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
     }
-    Ok(fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value)).collect())
+    if let (Some(name), Some(client)) = (&config.client_id_header, client) {
+        fields.push((name.clone(), client.client_id.as_bytes().to_vec()));
+    }
+    if let Some((signature, key)) = &config.signature {
+        if signature.covers("content-digest") {
+            let digest = byte_sequence(&Sha256::digest(&request.body));
+            fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
+        }
+        let signature_fields = sign(config, signature, key, request, &fields, random)?;
+        fields.extend(signature_fields);
+    }
+    Ok(changes(fields).chain(proxy_credential(config)).chain(authorization).collect())
+}
+
+/// The header fields of a request that goes to the server without certificate.
+pub(crate) fn without_certificate(config: &Config) -> Vec<HeaderChange> {
+    let verify_name = config.certificate_header.verify_name.clone();
+    let verify_field = verify_name.map(|name| (name, b"NONE".to_vec()));
+    changes(verify_field).chain(proxy_credential(config)).collect()
+}
+
+fn changes(
+    fields: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> impl Iterator<Item = HeaderChange> {
+    fields.into_iter().map(|(name, value)| HeaderChange::Set(name, value))
+}
+
+fn proxy_credential(config: &Config) -> Option<HeaderChange> {
+    match &config.upstream_authentication {
+        Some(UpstreamAuthentication::Header(name, credential)) => {
+            Some(HeaderChange::SetCredential(name.clone(), credential.clone()))
+        }
+        Some(UpstreamAuthentication::Basic(_)) | None => None,
+    }
+}
+
+/// `Authorization` goes only with a certificate: on other requests to an endpoint the server would take the proxy for the
+/// client.
+fn authorization(
+    config: &Config,
+    request: &Request,
+    client: Option<AuthenticatedClient<'_>>,
+) -> Result<Option<HeaderChange>, Rejection> {
+    let of_client = client.and_then(|client| client.authorization);
+    let credential = match (&config.upstream_authentication, of_client) {
+        (_, Some(credential)) | (Some(UpstreamAuthentication::Basic(credential)), None) => {
+            credential
+        }
+        _ => return Ok(None),
+    };
+    if request.headers.values("authorization").next().is_some() {
+        return Err(Rejection::new(
+            Reason::MultipleAuthenticationMethods,
+            "the client's own Authorization leaves no place for upstream_authentication.basic",
+        ));
+    }
+    Ok(Some(HeaderChange::SetCredential("authorization".into(), credential.clone())))
 }
 
 /// In the words of nginx's `$ssl_client_verify`, which servers know.
-fn verify_value(forwarding: Forwarding<'_>) -> String {
-    match forwarding {
-        Forwarding::Plain => "NONE".into(),
-        Forwarding::Authenticated(_, verification, _)
-        | Forwarding::WithCertificate(_, verification) => match verification {
-            Verification::Failed(reason) => format!("FAILED:{}", reason.name()),
-            Verification::Registered => "FAILED:self signed certificate".into(),
-            Verification::Verified => "SUCCESS".into(),
-        },
+fn verify_value(verification: Verification) -> String {
+    match verification {
+        Verification::Failed(reason) => format!("FAILED:{}", reason.name()),
+        Verification::Registered => "FAILED:self signed certificate".into(),
+        Verification::Verified => "SUCCESS".into(),
     }
 }
 

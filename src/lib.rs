@@ -6,7 +6,7 @@
 //!    [`headers`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`http_signature`], [`sanitise`] (which headers go),
-//!    [`trust`] (anchors, path validation, revocation), [`config`]
+//!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`config`]
 //! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), `presented` (with which certificate),
 //!    [`authenticate`], `forward` (what goes to the server), [`rejection`] (the one table from reason to answer)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
@@ -35,6 +35,7 @@ pub mod request;
 pub mod sanitise;
 pub mod thumbprint;
 pub mod trust;
+pub mod upstream_authentication;
 pub mod xfcc;
 
 #[cfg(target_arch = "wasm32")]

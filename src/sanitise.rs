@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sfv::{DictSerializer, Dictionary, ListEntry, Parser, StringRef};
 
-use crate::{headers::Headers, http_signature::TAG};
+use crate::{headers::Headers, http_signature::TAG, upstream_authentication::Credential};
 
 /// Fields in which some authorization server, framework or proxy expects a client certificate or what was found about
 /// it. Each also stands for every name that continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.
@@ -44,6 +44,8 @@ pub enum HeaderChange {
     Remove(String),
     /// One field of this name and value replaces every other.
     Set(String, Vec<u8>),
+    /// The same with a value that is not to be shown.
+    SetCredential(String, Credential),
 }
 
 /// Knows which fields are certbound's to write.

@@ -47,11 +47,15 @@ fn headers(fields: Fields) -> Headers {
 
 fn apply(headers: &mut Headers, changes: Vec<HeaderChange>) {
     for change in changes {
-        let (HeaderChange::Remove(name) | HeaderChange::Set(name, _)) = &change;
-        headers.0.retain(|(field, _)| field != name);
-        if let HeaderChange::Set(name, value) = change {
-            headers.0.push((name, value));
-        }
+        let (name, value) = match change {
+            HeaderChange::Remove(name) => (name, None),
+            HeaderChange::Set(name, value) => (name, Some(value)),
+            HeaderChange::SetCredential(name, credential) => {
+                (name, Some(credential.value().as_bytes().to_vec()))
+            }
+        };
+        headers.0.retain(|(field, _)| *field != name);
+        headers.0.extend(value.map(|value| (name, value)));
     }
 }
 
@@ -109,7 +113,8 @@ fn observe(
                 });
                 "denied"
             }
-            Outcome::Reported(rejection) => {
+            Outcome::Reported(rejection, changes) => {
+                apply(&mut upstream, changes);
                 observed.reason = Some(rejection.reason.name().to_owned());
                 "reported"
             }

@@ -247,9 +247,10 @@ impl Decision {
             authenticate(config, request, &mut VerdictCache::default(), random)
         };
         match &verdict.outcome {
-            Outcome::Allowed(further) => changes.extend(further.iter().cloned()),
+            Outcome::Allowed(further) | Outcome::Reported(_, further) => {
+                changes.extend(further.iter().cloned());
+            }
             Outcome::Denied(_) => changes.clear(),
-            Outcome::Reported(_) => {}
         }
         Self { verdict: Some(verdict), scheme, changes }
     }
@@ -259,7 +260,7 @@ impl Decision {
             None => "passed",
             Some(Outcome::Allowed(_)) => "allowed",
             Some(Outcome::Denied(_)) => "denied",
-            Some(Outcome::Reported(_)) => "reported",
+            Some(Outcome::Reported(..)) => "reported",
         }
     }
 
@@ -268,7 +269,7 @@ impl Decision {
         match &self.verdict.as_ref()?.outcome {
             Outcome::Allowed(_) => None,
             Outcome::Denied(rejection) => Some((true, rejection)),
-            Outcome::Reported(rejection) => Some((false, rejection)),
+            Outcome::Reported(rejection, _) => Some((false, rejection)),
         }
     }
 
@@ -281,6 +282,10 @@ impl Decision {
                 HeaderChange::Set(name, value) => {
                     removed.retain(|removed| removed != name);
                     set.insert(name.clone(), String::from_utf8_lossy(value).into());
+                }
+                HeaderChange::SetCredential(name, _) => {
+                    removed.retain(|removed| removed != name);
+                    set.insert(name.clone(), "(a secret)".into());
                 }
                 HeaderChange::Remove(name) => removed.push(name.as_str()),
             }

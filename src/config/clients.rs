@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     ConfigError,
     document::{self, AuthMethod},
+    secret,
     trust_anchors::Sets,
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     distinguished_name::DistinguishedName,
     public_key::PublicKey,
     thumbprint::Thumbprint,
+    upstream_authentication::Credential,
 };
 
 /// Metadata of the IANA registry "OAuth Dynamic Client Registration Metadata" that has no meaning here, but may stand in a
@@ -82,7 +84,7 @@ const OTHER_METADATA: [&str; 55] = [
 const SECRET_METADATA: [&str; 2] = ["client_secret", "registration_access_token"];
 
 /// The metadata that has.
-const METADATA: [&str; 11] = [
+const METADATA: [&str; 12] = [
     "client_id",
     "token_endpoint_auth_method",
     "tls_client_auth_subject_dn",
@@ -94,11 +96,13 @@ const METADATA: [&str; 11] = [
     "certificate_thumbprints",
     "tls_client_certificate_bound_access_tokens",
     "trust_anchors",
+    "upstream_client_secret",
 ];
 
 pub(super) fn compile(
     written: Vec<Value>,
     trust_anchors: &Sets,
+    env: &dyn Fn(&str) -> Option<String>,
     errors: &mut Vec<ConfigError>,
 ) -> HashMap<String, Client> {
     let mut clients = HashMap::with_capacity(written.len());
@@ -107,7 +111,7 @@ pub(super) fn compile(
         let mut entry = Entry { at: format!("clients[{index}]"), client_id, errors };
         entry.check_keys(&value);
         let has_jwks_uri = value.get("jwks_uri").is_some();
-        let client: document::Client = match document::read(value) {
+        let mut client: document::Client = match document::read(value) {
             Ok(client) => client,
             Err(fault) => {
                 entry.error(&fault.path, fault.message);
@@ -122,8 +126,11 @@ pub(super) fn compile(
             );
         }
         let certificate_bound_access_tokens = client.tls_client_certificate_bound_access_tokens;
+        let secret = client.upstream_client_secret.take();
         if let Some(method) = entry.method(client, trust_anchors, has_jwks_uri) {
-            let client = Client { method, certificate_bound_access_tokens };
+            let upstream_authorization =
+                secret.and_then(|secret| entry.authorization(&client_id, &secret, &method, env));
+            let client = Client { method, certificate_bound_access_tokens, upstream_authorization };
             if clients.insert(client_id.clone(), client).is_some() {
                 entry.error(
                     "client_id",
@@ -133,6 +140,28 @@ pub(super) fn compile(
         }
     }
     clients
+}
+
+/// `upstream_authentication.basic` takes the one `Authorization` field of a request that goes to the server with a
+/// certificate.
+pub(super) fn require_free_authorization(
+    clients: &HashMap<String, Client>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let mut names: Vec<&str> = clients
+        .iter()
+        .filter(|(_, client)| client.upstream_authorization.is_some())
+        .map(|(client_id, _)| client_id.as_str())
+        .collect();
+    names.sort_unstable();
+    for client_id in names {
+        errors.push(ConfigError::new(
+            "upstream_authentication.basic",
+            format!(
+                "takes the Authorization field that `upstream_client_secret` of client `{client_id}` needs: write `header` instead"
+            ),
+        ));
+    }
 }
 
 /// One element of `clients`, by its path.
@@ -220,6 +249,25 @@ impl Entry<'_> {
         } else {
             Some(ClientAuthMethod::Other)
         }
+    }
+
+    fn authorization(
+        &mut self,
+        client_id: &str,
+        secret: &document::Secret,
+        method: &ClientAuthMethod,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Credential> {
+        const KEY: &str = "upstream_client_secret";
+        if matches!(method, ClientAuthMethod::Other) {
+            self.error(
+                KEY,
+                "only for clients that certbound authenticates (`tls_client_auth`, `self_signed_tls_client_auth`): anybody would get the secret otherwise",
+            );
+        }
+        let secret = secret::resolve_text(secret, env);
+        let secret = secret.map_err(|message| self.error(KEY, message)).ok()?;
+        Some(Credential::client_secret_basic(client_id, &secret))
     }
 
     fn subject_match(&mut self, subjects: Vec<(&str, String)>) -> Option<SubjectMatch> {

@@ -28,6 +28,7 @@ pub(super) struct Document {
     pub(super) trust_anchors: BTreeMap<String, TrustAnchors>,
     #[serde(default)]
     pub(super) unregistered_clients: super::UnregisteredClients,
+    pub(super) upstream_authentication: Option<UpstreamAuthentication>,
 }
 
 /// An element of a list that is read on its own, so that every faulty element is reported and not only the first.
@@ -87,6 +88,7 @@ pub(super) struct Client {
     pub(super) tls_client_auth_san_uri: Option<String>,
     pub(super) tls_client_auth_subject_dn: Option<String>,
     pub(super) trust_anchors: Option<Vec<String>>,
+    pub(super) upstream_client_secret: Option<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +179,27 @@ pub(super) enum Algorithm {
     Ed25519,
     #[serde(rename = "hmac-sha256")]
     HmacSha256,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamAuthentication {
+    pub(super) basic: Option<BasicCredentials>,
+    pub(super) header: Option<HeaderCredential>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BasicCredentials {
+    pub(super) username: String,
+    pub(super) password: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderCredential {
+    pub(super) name: String,
+    pub(super) value: Secret,
 }
 
 /// A secret by the name of an environment variable, or as it is. Has no `Debug`, so that it cannot be printed.

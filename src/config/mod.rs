@@ -3,8 +3,10 @@
 mod certificate_header;
 mod clients;
 mod document;
+mod secret;
 mod signature;
 mod trust_anchors;
+mod upstream_authentication;
 mod value;
 
 use std::{
@@ -20,6 +22,7 @@ use crate::{
     http_signature::{HttpMessageSignature, SigningKey},
     sanitise::Sanitiser,
     trust::{MAXIMUM_CHAIN_CERTIFICATES, TrustAnchors},
+    upstream_authentication::UpstreamAuthentication,
 };
 pub use certificate_header::{CertificateHeader, ChainHeader};
 use document::{Document, Each, Fault};
@@ -55,6 +58,8 @@ pub struct Config {
     pub trust_anchors: BTreeMap<String, TrustAnchors>,
     /// What becomes of clients that are not registered.
     pub unregistered_clients: UnregisteredClients,
+    /// How the proxy authenticates itself to the server.
+    pub upstream_authentication: Option<UpstreamAuthentication>,
 }
 
 /// `certificate_source`.
@@ -150,7 +155,7 @@ fn compile(
 ) -> Option<Config> {
     let endpoints = compile_endpoints(document.endpoints, errors);
     let trust_anchors = trust_anchors::compile(document.trust_anchors, errors);
-    let clients = clients::compile(document.clients, &trust_anchors, errors);
+    let clients = clients::compile(document.clients, &trust_anchors, env, errors);
     let max_body_bytes = in_range(
         document.limits.max_body_bytes,
         DEFAULT_MAX_BODY_BYTES,
@@ -171,6 +176,16 @@ fn compile(
         document.client_id_header.map(|name| names.claim("client_id_header", name));
     let thumbprint_header =
         document.thumbprint_header.map(|name| names.claim("thumbprint_header", name));
+    let upstream_authentication = document.upstream_authentication.and_then(|authentication| {
+        upstream_authentication::compile(authentication, env, &mut names)
+    });
+    if let Some(UpstreamAuthentication::Basic(_)) = upstream_authentication {
+        clients::require_free_authorization(&clients, errors);
+    }
+    let secret_header = match &upstream_authentication {
+        Some(UpstreamAuthentication::Header(name, _)) => Some(name.as_str()),
+        _ => None,
+    };
     let ours: Vec<&str> = certificate_header
         .names()
         .chain([client_id_header.as_deref(), thumbprint_header.as_deref()].into_iter().flatten())
@@ -181,7 +196,11 @@ fn compile(
     };
     let label = signature.as_ref().map_or(DEFAULT_LABEL, |(signature, _)| &signature.label);
     Some(Config {
-        sanitiser: Sanitiser::new(ours, certificate_header.numbered_prefix(), label),
+        sanitiser: Sanitiser::new(
+            ours.iter().copied().chain(secret_header),
+            certificate_header.numbered_prefix(),
+            label,
+        ),
         certificate_header,
         certificate_source: document.certificate_source,
         client_id_header,
@@ -195,6 +214,7 @@ fn compile(
         thumbprint_header,
         trust_anchors: trust_anchors.into_readable(),
         unregistered_clients: document.unregistered_clients,
+        upstream_authentication,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sfv::KeyRef;
 
-use super::{ConfigError, DEFAULT_LABEL, document, in_range, readable};
+use super::{ConfigError, DEFAULT_LABEL, document, in_range, readable, secret};
 use crate::http_signature::{Component, HttpMessageSignature, SigningKey, SigningSecret};
 
 const DEFAULT_LIFETIME_SECONDS: u64 = 60;
@@ -61,7 +61,7 @@ pub(super) fn compile(
                 "another key has the same kid: give each key its own",
             ));
         }
-        let secret = resolve(&key.key, env).and_then(|text| {
+        let secret = secret::resolve(&key.key, env).and_then(|text| {
             let secret = match key.alg {
                 document::Algorithm::Ed25519 => SigningSecret::ed25519_from_pem(&text),
                 document::Algorithm::HmacSha256 => SigningSecret::hmac_sha256_from_base64(&text),
@@ -118,20 +118,4 @@ fn component(name: &str, ours: &[&str]) -> Option<Component> {
         _ if name == "content-digest" || ours.contains(&name) => Component::Field(name.to_owned()),
         _ => return None,
     })
-}
-
-/// The text of a secret. The message never holds it.
-fn resolve(
-    secret: &document::Secret,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, String> {
-    match (&secret.env, &secret.value) {
-        (Some(name), None) => env(name).ok_or_else(|| {
-            format!(
-                "the environment variable `{name}` is not set in the module: set it for Envoy and list it in vm_config.environment_variables.host_env_keys"
-            )
-        }),
-        (None, Some(value)) => Ok(value.clone()),
-        _ => Err("write exactly one of `env` and `value`".into()),
-    }
 }

@@ -36,6 +36,9 @@ pub(super) fn apply(map: MapType, changes: &[HeaderChange]) -> Result<(), HostEr
             HeaderChange::Set(name, value) => {
                 hostcalls::set_map_value_bytes(map, name, Some(value))?
             }
+            HeaderChange::SetCredential(name, credential) => {
+                hostcalls::set_map_value_bytes(map, name, Some(credential.value().as_bytes()))?
+            }
         }
     }
     Ok(())

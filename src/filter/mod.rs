@@ -203,7 +203,7 @@ impl Stream {
 
     fn carry_out(&mut self, verdict: Verdict, scheme: Option<&[u8]>) -> Action {
         let verdict = match &verdict.outcome {
-            Outcome::Allowed(changes)
+            Outcome::Allowed(changes) | Outcome::Reported(_, changes)
                 if host::apply(MapType::HttpRequestHeaders, changes).is_err() =>
             {
                 let rejection = Rejection::new(Reason::HostError, "a header could not be set");
@@ -246,7 +246,7 @@ impl Stream {
                 metrics.count_denied(rejection.reason)?;
                 ("denied", Some(rejection))
             }
-            Outcome::Reported(rejection) => {
+            Outcome::Reported(rejection, _) => {
                 metrics.count_reported(rejection.reason)?;
                 ("reported", Some(rejection))
             }
