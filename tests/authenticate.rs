@@ -6,7 +6,7 @@ mod cases;
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use cases::{Case, CaseFile, Fields, Observed, Response, hex_digest};
+use cases::{Case, CaseFile, Fields, Observed, Response, certificate_forms::hex_digest};
 use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
     basic,
@@ -25,12 +25,12 @@ fn config(file: &CaseFile) -> Config {
         .unwrap_or_else(|errors| panic!("{}: {errors}", file.name))
 }
 
-fn connection(case: &Case, pki: &Pki) -> Connection {
+fn connection(file: &CaseFile, case: &Case, pki: &Pki) -> Connection {
     let Some(name) = case.certificate.as_deref() else { return Connection::default() };
     let identity = pki.get(name);
     Connection {
-        peer_certificate: Some(identity.certificate_pem().into_bytes()),
-        peer_certificate_valid: Some(pki.is_trusted(name)),
+        peer_certificate: (!file.lacks_attribute).then(|| identity.certificate_pem().into_bytes()),
+        peer_certificate_valid: (!file.lacks_attribute).then(|| pki.is_trusted(name)),
         sha256_peer_certificate_digest: Some(hex_digest(identity).into_bytes()),
     }
 }
@@ -89,7 +89,7 @@ fn observe(
         let verdict = if body.len() > config.max_body_bytes {
             Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, ""))
         } else {
-            let connection = connection(case, pki);
+            let connection = connection(file, case, pki);
             let request = Request { connection, headers: received, body, now };
             authenticate(config, &request, verdicts, &mut |_| true)
         };

@@ -7,6 +7,8 @@
     reason = "a case that is not in the format had better say so and end the tests"
 )]
 
+pub(crate) mod certificate_forms;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -14,10 +16,9 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use demo_pki::{Identity, Pki};
+use demo_pki::Pki;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// Names and values of header or trailer fields, in order; names in lower case.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +43,12 @@ pub(crate) struct CaseFile {
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
     /// Whether Envoy is told to write what the client presented into `x-forwarded-client-cert`
-    /// (`forward_client_cert_details: SANITIZE_SET`, `chain: true`); otherwise it lets that field through.
+    /// (`forward_client_cert_details: SANITIZE_SET`, `cert: true`, `chain: true`); otherwise it lets that field through.
     #[serde(default)]
     tells_chain: bool,
+    /// Whether the emulated Envoy is one before 1.38, which has no attribute with the certificate. A real one always has.
+    #[serde(default)]
+    pub(crate) lacks_attribute: bool,
     pub(crate) cases: Vec<Case>,
 }
 
@@ -80,14 +84,15 @@ impl CaseFile {
             let name = b"x-forwarded-client-cert";
             headers.0.retain(|(known, _)| known != name);
             let presented = case.certificate.iter();
-            let presented = presented.map(|identity| xfcc(pki.get(identity)).into_bytes());
+            let presented = presented.map(|name| certificate_forms::xfcc(pki.get(name), true).into_bytes());
             headers.0.extend(presented.map(|value| (name.to_vec(), value)));
         }
         headers
     }
 }
 
-/// Replaces every `@kind:NAME` by what the PKI has for the name. `@pem:` and `@crl:` take several names, joined by `+`.
+/// Replaces every `@kind:NAME` by what the PKI has for the name. `@crl:` and the forms of certificates take several names,
+/// joined by `+`.
 fn resolve(value: Value, pki: &Pki) -> Value {
     match value {
         Value::String(text) => {
@@ -96,16 +101,22 @@ fn resolve(value: Value, pki: &Pki) -> Value {
                 Some(("x5t#S256", name)) => pki.get(name).thumbprint().into(),
                 Some(("x5c", name)) => pki.get(name).x5c().into(),
                 Some(("jwk", name)) => pki.get(name).key.to_jwk(),
-                Some(("rfc9440", name)) => rfc9440(pki.get(name)).into(),
-                Some(("xfcc", name)) => xfcc(pki.get(name)).into(),
-                Some(("pem", names)) => {
-                    let pems = names.split('+').map(|name| pki.get(name).certificate_pem());
-                    pems.collect::<String>().into()
+                Some(("xfcc", name)) => certificate_forms::xfcc(pki.get(name), true).into(),
+                Some(("xfcc_without_chain", name)) => {
+                    certificate_forms::xfcc(pki.get(name), false).into()
                 }
                 Some(("crl", names)) => {
                     names.split('+').map(|name| pki.crl(name)).collect::<String>().into()
                 }
-                Some((kind, _)) => panic!("@{kind} is no reference to the PKI"),
+                Some((form, names)) => {
+                    let certificates: Vec<&[u8]> = names
+                        .split('+')
+                        .map(|name| pki.get(name).certificate_der.as_slice())
+                        .collect();
+                    certificate_forms::written(form, &certificates)
+                        .unwrap_or_else(|| panic!("@{form} is no reference to the PKI"))
+                        .into()
+                }
                 None => text.into(),
             }
         }
@@ -115,25 +126,6 @@ fn resolve(value: Value, pki: &Pki) -> Value {
         }
         other => other,
     }
-}
-
-/// A certificate as `Client-Cert` has it (RFC 9440 §2.1).
-pub(crate) fn rfc9440(identity: &Identity) -> String {
-    format!(":{}:", identity.x5c())
-}
-
-/// `x-forwarded-client-cert` as Envoy writes it with `chain: true`.
-fn xfcc(identity: &Identity) -> String {
-    let chain = identity.chain_pem();
-    let chain = chain.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-    let chain = chain.replace(' ', "%20").replace('\n', "%0A");
-    format!("Hash={};Chain=\"{chain}\"", hex_digest(identity))
-}
-
-/// SHA-256 of a certificate as Envoy writes it.
-pub(crate) fn hex_digest(identity: &Identity) -> String {
-    let digest = Sha256::digest(&identity.certificate_der);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(Deserialize)]
@@ -305,15 +297,15 @@ impl Case {
         let presented = self.certificate.as_deref().map(|name| pki.get(name));
         let genuine = match &self.expect {
             Expectation { outcome: Some(outcome), .. } if outcome == "allowed" => {
-                presented.map(|identity| [rfc9440(identity), identity.thumbprint()])
+                presented.map_or_else(Vec::new, certificate_forms::all)
             }
-            _ => None,
+            _ => Vec::new(),
         };
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let fields = upstream.0.iter().map(|(name, value)| (text(name), text(value)));
         let credentials = fields.filter(|(name, _)| name.contains("cert"));
         let unearned = credentials
-            .filter(|(_, value)| !genuine.iter().flatten().any(|genuine| genuine == value));
+            .filter(|(_, value)| !genuine.contains(value));
         unearned.map(|(name, value)| format!("{name}: {value}")).collect()
     }
 }

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { root } from './envoy.mjs';
-import { resolve } from './pki.mjs';
+import { certificateForms, resolve } from './pki.mjs';
 import { assertRefused, startTestbed } from './testbed.mjs';
 import { field } from './upstream.mjs';
 
@@ -25,8 +25,8 @@ const protocolsOf = (given) => (given.request.trailers ? ['h2'] : isHttp1Only(gi
 
 const runsHere = ({ hosts }) => hosts === undefined || hosts.includes('envoy');
 
-const mayCarryCertificate = ({ expect: { upstream = {} } }) =>
-  Object.values(upstream).some((value) => value?.startsWith(':'));
+const mayCarryCertificate = ({ certificate, expect: { upstream = {} } }) =>
+  Object.values(upstream).some((value) => certificateForms(certificate).includes(value));
 
 function assertForwarded({ response, received }, { status, upstream = {} }) {
   assert.equal(response.status, status, response.body);

@@ -114,7 +114,7 @@ const accessLog = (path) => ({
 
 // What the client presented goes to the filter in x-forwarded-client-cert, or else whatever the client wrote there does.
 const clientCertDetails = ({ tellsChain = false }) => (tellsChain
-  ? { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { chain: true } }
+  ? { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { cert: true, chain: true } }
   : { forward_client_cert_details: 'ALWAYS_FORWARD_ONLY' });
 
 // Envoy is at its most permissive here (no path normalisation, underscores and x-forwarded-client-cert let through,

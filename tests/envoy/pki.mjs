@@ -16,28 +16,51 @@ export function issueShortLived(seconds) {
   return Date.parse(new X509Certificate(pki['short-lived'].certificate).validTo);
 }
 
-/** The value of Client-Cert (RFC 9440) for a certificate of the PKI. */
-export const rfc9440 = (name) => `:${pki[name].x5c}:`;
-
 /** SHA-256 of a certificate as Envoy writes it. */
 const hexDigest = (name) => Buffer.from(pki[name]['x5t#S256'], 'base64url').toString('hex');
 
-/** The value of x-forwarded-client-cert that Envoy writes with `chain: true`. */
-const xfcc = (name) => `Hash=${hexDigest(name)};Chain="${encodeURIComponent(pki[name].chain)}"`;
+/** x-forwarded-client-cert as Envoy writes it with `cert: true` and, if asked for, `chain: true`. */
+function xfcc(name, withChain) {
+  const element = `Hash=${hexDigest(name)};Cert="${encodeURIComponent(pki[name].certificate)}"`;
+  return withChain ? `${element};Chain="${encodeURIComponent(pki[name].chain)}"` : element;
+}
 
-const each = (text) => (names) => names.split('+').map(text).join('');
+/** Certificates (PEM) as servers expect them in header fields, by the name that cases call a form by. */
+const forms = {
+  base64_der: (pems) => Buffer.concat(pems.map((pem) => Buffer.from(base64(pem), 'base64'))).toString('base64'),
+  pem: (pems) => pems.join(''),
+  pem_on_one_line: (pems) => pems.map((pem) => pem.trim().replaceAll('\n', ' ')).join(' '),
+  rfc9440: (pems) => pems.map((pem) => `:${base64(pem)}:`).join(', '),
+  traefik: (pems) => pems.map(base64).join(','),
+  urlencoded_pem: (pems) => encodeURIComponent(pems.join('')),
+};
+
+const base64 = (pem) => pem.replaceAll(/-----.*-----|\n/g, '');
+
+const certificatesOf = (names) => names.split('+').map((name) => pki[name].certificate);
+
+/** The value of Client-Cert (RFC 9440) for a certificate of the PKI. */
+export const rfc9440 = (name) => forms.rfc9440(certificatesOf(name));
+
+/** Every value that may stand for what was presented: the certificate, its intermediates one by one and together. */
+export function certificateForms(name) {
+  const chain = pki[name].chain.split(/(?<=-----END CERTIFICATE-----\n)/);
+  const parts = [...chain.map((certificate) => [certificate]), chain, chain.slice(1)].filter(({ length }) => length > 0);
+  const written = Object.values(forms).flatMap((form) => parts.map(form));
+  return [pki[name]['x5t#S256'], xfcc(name, false), xfcc(name, true), ...written];
+}
 
 const references = {
+  ...Object.fromEntries(Object.entries(forms).map(([kind, form]) => [`@${kind}`, (names) => form(certificatesOf(names))])),
   '@x5t#S256': (name) => pki[name]['x5t#S256'],
   '@x5c': (name) => pki[name].x5c,
   '@jwk': (name) => pki[name].jwk,
-  '@rfc9440': rfc9440,
-  '@xfcc': xfcc,
-  '@pem': each((name) => pki[name].certificate),
-  '@crl': each((name) => crls[name]),
+  '@xfcc': (name) => xfcc(name, true),
+  '@xfcc_without_chain': (name) => xfcc(name, false),
+  '@crl': (names) => names.split('+').map((name) => crls[name]).join(''),
 };
 
-/** Replaces every "@kind:NAME" in a JSON value by what the PKI holds for NAME; @pem and @crl take several, joined by +. */
+/** Replaces every "@kind:NAME" in a JSON value by what the PKI holds for NAME; @crl and the forms of certificates take several, joined by +. */
 export function resolve(value) {
   if (typeof value === 'string') {
     const [, kind, name] = /^(@[^:]+):(.*)$/.exec(value) ?? [];

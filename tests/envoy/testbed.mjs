@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { connect, rawConnection, requestHead } from './client.mjs';
 import { startEnvoy } from './envoy.mjs';
-import { pki, rfc9440 } from './pki.mjs';
+import { certificateForms } from './pki.mjs';
 import { startUpstream } from './upstream.mjs';
 
 const form = ['content-type', 'application/x-www-form-urlencoded'];
 
-const credentials = (presented) => (presented ? [rfc9440(presented), pki[presented]['x5t#S256']] : []);
+const credentials = (presented) => (presented ? certificateForms(presented) : []);
 
 /** A request of tests/cases' format, as the clients send it; over HTTP/2, `writeBody` may say in which pieces. */
 function requestOf({

@@ -10,7 +10,7 @@ use demo_pki::Identity;
 use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
 use super::{
-    cases::hex_digest,
+    cases::certificate_forms::hex_digest,
     host::{self, Host, LogLine, Metric, Status},
     stream::{Forwarded, HeaderMap, LocalResponse, Property, Stream},
 };
