@@ -41,7 +41,8 @@ fn require_form(headers: &Headers) -> Result<(), Rejection> {
     let Some(content_type) = headers.text("content-type") else {
         return refuse("the request has not exactly one Content-Type");
     };
-    let mut parts = content_type.split(';').map(str::trim);
+    // White space of HTTP (RFC 9110 §5.6.3) and no other: servers do not know a media type that ends in U+00A0.
+    let mut parts = content_type.split(';').map(|part| part.trim_matches([' ', '\t']));
     let media_type = parts.next().unwrap_or_default();
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return refuse("Content-Type is not application/x-www-form-urlencoded");
