@@ -1,5 +1,7 @@
 //! Finding the client (design: where the request says who it is from), so that the server behind cannot find another.
 
+use percent_encoding::percent_decode;
+
 use crate::{
     basic,
     endpoint::split_target,
@@ -29,6 +31,7 @@ pub(crate) fn identify(request: &Request) -> Result<Identification, Rejection> {
         Rejection::new(Reason::BodyUnreadable, format!("in the query: {error}"))
     })?;
     require_single_parameters(&form, &query)?;
+    require_no_client_cookie(headers)?;
     find_client(&form, headers)
 }
 
@@ -78,6 +81,38 @@ fn require_single_parameters(form: &Form, query: &Form) -> Result<(), Rejection>
         return Err(Rejection::new(Reason::ClientIdRepeated, format!("{name} {detail}")));
     }
     Ok(())
+}
+
+/// PHP's `$_REQUEST` prefers a cookie to the form unless `request_order` is set.
+fn require_no_client_cookie(headers: &Headers) -> Result<(), Rejection> {
+    let names = headers.values("cookie").flat_map(|field| {
+        // `,` separated cookies in RFC 2965, and some parsers still take it for that.
+        let cookies = field.split(|byte| b";,".contains(byte));
+        cookies.filter_map(|cookie| cookie.split(|byte| *byte == b'=').next())
+    });
+    for name in names {
+        if let Some(parameter) = CLIENT_PARAMETERS.iter().find(|known| is_cookie_for(name, known)) {
+            return Err(Rejection::new(
+                Reason::ClientIdRepeated,
+                format!("{parameter} is in a cookie"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a cookie name stands for a parameter to the most lenient of parsers: escapes decoded, white space around it
+/// dropped, other separators read as `_`, and cut at a bracket or a NUL.
+fn is_cookie_for(name: &[u8], parameter: &str) -> bool {
+    let decoded = percent_decode(name).collect::<Vec<_>>();
+    let plain = decoded.trim_ascii();
+    let start = plain.get(..parameter.len()).unwrap_or_default();
+    let is_same = start.iter().zip(parameter.bytes()).all(|(written, known)| match known {
+        b'_' => !written.is_ascii_alphanumeric(),
+        _ => written.eq_ignore_ascii_case(&known),
+    });
+    let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"_-.".contains(byte);
+    start.len() == parameter.len() && is_same && plain.get(parameter.len()).is_none_or(ends)
 }
 
 /// Who the request says that it is from.
