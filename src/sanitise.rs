@@ -8,10 +8,11 @@ use crate::{headers::Headers, http_signature::TAG, upstream_authentication::Cred
 
 /// Fields in which some authorization server, framework or proxy expects a client certificate or what was found about
 /// it. Each also stands for every name that continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.
-const CERTIFICATE_FIELDS: [&str; 22] = [
+const CERTIFICATE_FIELDS: [&str; 23] = [
     "-wscc",
     "cert-chain",
     "cf-cert",
+    "cloudfront-viewer-cert",
     "ssl-cert",
     "ssl-cert-chain",
     "ssl-client",
@@ -36,6 +37,10 @@ const CERTIFICATE_FIELDS: [&str; 22] = [
 /// Parts of a name that leave no doubt what the field is for: `client-cert`, `x-forwarded-client-cert`,
 /// `client-certificate-ca-verified`, `wl-proxy-client-cert`, `x-arr-clientcert`.
 const CERTIFICATE_WORDS: [&str; 2] = ["client-cert", "clientcert"];
+
+/// A field that Symfony and bshaffer/oauth2-server-php take for what PHP itself read from `Authorization`: the client would be
+/// another to them than the one that was judged. Stands for its continuations as well.
+const PHP_CREDENTIALS: &str = "php-auth";
 
 /// A change to the header fields of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -98,6 +103,16 @@ impl Sanitiser {
         changes
     }
 
+    /// What to change in trailer fields. Besides what goes from headers, these are the fields that decide who a request is from
+    /// and how it is read: RFC 9110 §6.5.1 forbids them in trailers, and some servers merge what they get there.
+    pub fn trailer_changes(&self, trailers: &Headers) -> Vec<HeaderChange> {
+        let forbidden =
+            FIELDS_NOT_IN_TRAILERS.iter().filter(|name| trailers.values(name).next().is_some());
+        let mut changes = self.changes(trailers);
+        changes.extend(forbidden.map(|name| HeaderChange::Remove((*name).to_owned())));
+        changes
+    }
+
     /// The members of `Signature-Input` and `Signature` that belong to others, each `None` when there are none. Ours are
     /// those with our label, and those with our tag, by which a verifier may choose (RFC 9421 §3.2).
     pub fn signatures_of_others(&self, headers: &Headers) -> [Option<String>; 2] {
@@ -129,7 +144,7 @@ impl Sanitiser {
         let value = joined("connection", headers);
         let nominates_ours = |option: &&[u8]| {
             let name = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
-            self.is_ours(&name) || SIGNING_FIELDS.contains(&folded(&name).as_str())
+            self.is_ours(&name) || FIELDS_WITHOUT_ALIAS.contains(&folded(&name).as_str())
         };
         let options =
             value.split(|byte| *byte == b',').filter(|option| !option.trim_ascii().is_empty());
@@ -161,14 +176,35 @@ impl Sanitiser {
         };
         self.fields.contains(&folded_name)
             || self.numbered_prefix.as_ref().is_some_and(is_numbered)
-            || (is_alias && SIGNING_FIELDS.contains(&folded_name.as_str()))
+            || (is_alias && FIELDS_WITHOUT_ALIAS.contains(&folded_name.as_str()))
             || CERTIFICATE_FIELDS.iter().any(has_prefix)
+            || has_prefix(&PHP_CREDENTIALS)
             || CERTIFICATE_WORDS.iter().any(|word| folded_name.contains(word))
     }
 }
 
-/// Fields that others may write too, but not under another spelling.
-const SIGNING_FIELDS: [&str; 3] = ["content-digest", "signature", "signature-input"];
+/// Fields that others may write too, but not under another spelling: those of the signature, and those that decide how the
+/// body is read and who it is from. Puma and WSGI servers read `Content_Type` as `Content-Type`.
+const FIELDS_WITHOUT_ALIAS: [&str; 9] = [
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "oauth-client-attestation",
+    "oauth-client-attestation-pop",
+    "signature",
+    "signature-input",
+    "transfer-encoding",
+];
+
+const FIELDS_NOT_IN_TRAILERS: [&str; 6] = [
+    "authorization",
+    "content-encoding",
+    "content-type",
+    "cookie",
+    "oauth-client-attestation",
+    "oauth-client-attestation-pop",
+];
 
 const SIGNATURE_FIELDS: [&str; 2] = ["signature-input", "signature"];
 
@@ -255,6 +291,13 @@ mod tests {
             "x~client!id",
             "$wscc",
             "cf-client-cert-der-base64",
+            "cloudfront-viewer-cert-pem",
+            "php-auth-user",
+            "php_auth_pw",
+            "content_type",
+            "content.encoding",
+            "transfer_encoding",
+            "oauth_client-attestation",
             "wl-proxy-client-cert",
             "sslclientcert",
             "intermediate_0",
@@ -307,6 +350,18 @@ mod tests {
             ]),
             [set("signature-input", "a=()"), set("signature", "a=:AA==:")]
         );
+    }
+
+    #[test]
+    fn trailers_do_not_say_who_a_request_is_from() {
+        let sanitiser = Sanitiser::new([], None, "certbound");
+        let trailers =
+            [("authorization", "x"), ("cookie", "x"), ("x-checksum", "x"), ("client-cert", "x")];
+        assert_eq!(
+            sanitiser.trailer_changes(&headers(&trailers)),
+            [remove("client-cert"), remove("authorization"), remove("cookie")]
+        );
+        assert_eq!(sanitiser.changes(&headers(&trailers)), [remove("client-cert")]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     headers::Headers,
     rejection::{Reason, Rejection},
     request::Request,
+    sanitise::{HeaderChange, Sanitiser},
     trust::{self, VerdictCache},
 };
 use host::HostError;
@@ -116,7 +117,7 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let headers = match self.sanitised(MapType::HttpRequestHeaders) {
+        let headers = match self.sanitised(MapType::HttpRequestHeaders, Sanitiser::changes) {
             Ok(headers) => headers,
             Err(error) => return self.refuse_for(error),
         };
@@ -145,7 +146,8 @@ impl HttpContext for Stream {
 
     // With trailers the body callback never sees the end of the stream.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        if let Err(error) = self.sanitised(MapType::HttpRequestTrailers) {
+        let trailers = self.sanitised(MapType::HttpRequestTrailers, Sanitiser::trailer_changes);
+        if let Err(error) = trailers {
             return self.refuse_for(error);
         }
         match self.state {
@@ -158,9 +160,13 @@ impl HttpContext for Stream {
 
 impl Stream {
     /// Removes what the client must not write, and returns the fields as they were.
-    fn sanitised(&self, map: MapType) -> Result<Headers, HostError> {
+    fn sanitised(
+        &self,
+        map: MapType,
+        changes: fn(&Sanitiser, &Headers) -> Vec<HeaderChange>,
+    ) -> Result<Headers, HostError> {
         let fields = host::fields(map)?;
-        host::apply(map, &self.active.config.sanitiser.changes(&fields))?;
+        host::apply(map, &changes(&self.active.config.sanitiser, &fields))?;
         Ok(fields)
     }
 
