@@ -118,7 +118,25 @@ const clientCertDetails = ({ tellsChain = false }) => (tellsChain
   : { forward_client_cert_details: 'ALWAYS_FORWARD_ONLY' });
 
 // Envoy is at its most permissive here (no path normalisation, underscores and x-forwarded-client-cert let through,
-// HTTP/1.1 trailers on), so that whatever is refused or removed is the filter's own doing.
+// trailers, HTTP/1.0 and Content-Length beside chunks taken), so that whatever is refused or removed is the filter's own doing.
+const lax = (settings) => ({
+  ...clientCertDetails(settings),
+  http_protocol_options: { enable_trailers: true, accept_http_10: true, default_host_for_http_10: 'as.example.com', allow_chunked_length: true },
+});
+
+// As envoy.yaml has it, and stricter.
+const strict = {
+  forward_client_cert_details: 'SANITIZE',
+  use_remote_address: true,
+  normalize_path: true,
+  merge_slashes: true,
+  path_with_escaped_slashes_action: 'REJECT_REQUEST',
+  common_http_protocol_options: { headers_with_underscores_action: 'REJECT_REQUEST', max_headers_count: 100 },
+  http2_protocol_options: { initial_stream_window_size: 131072, initial_connection_window_size: 1048576 },
+};
+
+const toServer = { match: { prefix: '/' }, route: { cluster: 'upstream' } };
+
 const listener = (name, settings, accessLogPath) => ({
   name,
   address: loopback(0),
@@ -130,16 +148,10 @@ const listener = (name, settings, accessLogPath) => ({
         '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
         stat_prefix: name,
         request_timeout: '20s',
-        ...clientCertDetails(settings),
-        http_protocol_options: { enable_trailers: true },
+        ...(settings.strict ? strict : lax(settings)),
+        ...settings.connectionManager,
         access_log: [accessLog(accessLogPath)],
-        route_config: {
-          virtual_hosts: [{
-            name: 'any',
-            domains: ['*'],
-            routes: [{ match: { prefix: '/' }, route: { cluster: 'upstream' } }],
-          }],
-        },
+        route_config: { virtual_hosts: [{ name: 'any', domains: ['*'], routes: [...settings.routes ?? [], toServer] }] },
         http_filters: [
           filter(name, settings),
           { name: 'router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } },
@@ -163,7 +175,10 @@ const upstreamCluster = (port) => ({
   },
 });
 
-/** `listeners` maps a name to { configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa }. */
+/**
+ * `listeners` maps a name to { configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa, strict }, and
+ * what a test adds to Envoy's own part: `connectionManager`, an object, and `routes`, before the one for everything.
+ */
 const bootstrap = (listeners, upstreamPort, accessLogPath) => ({
   node: { id: 'tests', cluster: 'tests' },
   admin: { address: loopback(0) },
@@ -247,11 +262,12 @@ export async function startEnvoy(name, listeners, upstreamPort, { binary } = {})
     }),
 
     /** The access log's entry for a request, once Envoy has written it: when the request is over. */
-    accessLogEntry: (exchange) => until(`the access log of ${exchange}`, () =>
-      existsSync(join(root, accessLogPath))
-        ? readFileSync(join(root, accessLogPath), 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line))
-          .find((entry) => entry.exchange === exchange)
-        : undefined),
+    accessLogEntry: (exchange) => until(`the access log of ${exchange}`, () => {
+      if (!existsSync(join(root, accessLogPath))) return undefined;
+      const lines = readFileSync(join(root, accessLogPath), 'utf8').split('\n').slice(0, -1);
+      const line = lines.findLast((entry) => entry.includes(`"${exchange}"`));
+      return line && JSON.parse(line);
+    }),
 
     /** A counter's value; 0 while nothing has counted. */
     counter,

@@ -3,5 +3,6 @@ import { required } from './envoy.mjs';
 
 required('tests/envoy/node_modules/.package-lock.json');
 export const { default: signatures } = await import('http-message-signatures');
+export const { parseDictionary } = await import('structured-headers');
 export const openid = await import('openid-client');
 export const { Agent, fetch } = await import('undici');

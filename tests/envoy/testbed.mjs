@@ -28,9 +28,10 @@ function requestOf({
 /**
  * Starts the server and Envoy. `listeners` and `options` are those of `startEnvoy`; `isHolder` tells which client may use which
  * certificate: no request for which it is false may carry a certificate upstream, and `stop` fails if one did.
+ * `answer` is the server's, as in `startUpstream`.
  */
-export async function startTestbed(name, listeners, isHolder, options) {
-  const upstream = await startUpstream({ isHolder, credentials });
+export async function startTestbed(name, listeners, isHolder, { answer, ...options } = {}) {
+  const upstream = await startUpstream({ isHolder, credentials, answer });
   const envoy = await startEnvoy(name, listeners, upstream.port, options).catch(async (error) => {
     await upstream.stop();
     throw error;
@@ -67,11 +68,23 @@ export async function startTestbed(name, listeners, isHolder, options) {
     async withConnection(listenerName, options, use) {
       const connection = await connect(envoy.ports[listenerName], options);
 
-      async function exchange(request) {
+      function begun(request, onBegin = () => {}) {
         const { exchange: id, marks } = mark(options.certificate);
+        onBegin(id);
         const sent = requestOf(request);
-        const response = await connection.send({ ...sent, headers: [...marks, ...sent.headers] });
+        return { id, responding: connection.send({ ...sent, headers: [...marks, ...sent.headers] }) };
+      }
+
+      async function exchange(request) {
+        const { id, responding } = begun(request);
+        const response = await responding;
         return { response, ...await observe(id) };
+      }
+
+      /** For requests that Envoy itself may refuse: the response is null where it closes the connection instead. */
+      async function attempt(request, onBegin) {
+        const { id, responding } = begun(request, onBegin);
+        return { id, response: await responding.catch(() => null) };
       }
 
       /** An HTTP/2 stream whose end the test decides on. */
@@ -80,7 +93,7 @@ export async function startTestbed(name, listeners, isHolder, options) {
         return { id, stream: connection.open({ ...requestOf({}), headers: [...marks, form] }) };
       }
 
-      return using({ ...connection, exchange, begin }, use);
+      return using({ ...connection, exchange, attempt, begin }, use);
     },
 
     /** The same for one request on a connection of its own. */
@@ -98,7 +111,14 @@ export async function startTestbed(name, listeners, isHolder, options) {
         return { id, finish: async () => ({ response: await connection.response(), ...await observe(id) }) };
       }
 
-      return using({ ...connection, begin }, use);
+      /** A request as a test spells it, to which only the marks are added. */
+      function spell({ head, body = '' }) {
+        const { exchange: id, marks } = mark(options.certificate);
+        const text = [...head, ...marks.map((field) => field.join(': ')), '', body].join('\r\n');
+        return { id, bytes: Buffer.from(text, 'latin1') };
+      }
+
+      return using({ ...connection, begin, spell }, use);
     },
 
     async stop() {

@@ -3,6 +3,8 @@
 import http from 'node:http';
 import http2 from 'node:http2';
 import net from 'node:net';
+import { parseDictionary } from './packages.mjs';
+import { readings } from './readings.mjs';
 
 const pairs = (flat) => Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i].toLowerCase(), flat[2 * i + 1]]);
 
@@ -12,31 +14,52 @@ export function field(received, name) {
   return found.length === 0 ? null : found.map(([, value]) => value).join(', ');
 }
 
-/** The client that the request claims to be, read the way a plain authorization server reads it. */
-function claimedClient(received) {
-  const [, basic] = /^Basic (.*)$/i.exec(field(received, 'authorization') ?? '') ?? [];
-  return new URLSearchParams(received.body.toString()).get('client_id')
-    ?? (basic && decodeURIComponent(Buffer.from(basic, 'base64').toString().split(':')[0]));
-}
+const folded = (name) => name.replaceAll(/[^a-z0-9]/g, '-');
 
-const looksAuthenticated = ([name]) => /cert|^x-client-id$/.test(name.replaceAll('_', '-'));
+/** Names under which some server looks for a certificate, or for what a proxy found in one. */
+const looksAuthenticated = ([name]) =>
+  /cert|(ssl|tls)-client|mtls|wscc|client-(dn|verify)|ssl-(verify|issuer|subject)|^x-client-id$/.test(folded(name));
+
+/** What a header of verification says when it vouches for nobody. */
+const vouchesForNobody = ([, value]) => /^(NONE|FAILED)\b/.test(value);
+
+/** Whether a request without certificate has a signature that looks like certbound's, by label or tag (RFC 9421). */
+function hasForgedSignature(received) {
+  if (received.headers.some(looksAuthenticated)) return false;
+  return ['signature', 'signature-input'].some((name) => {
+    const value = field(received, name);
+    if (value === null) return false;
+    try {
+      const [...members] = parseDictionary(value);
+      return members.some(([label, [, parameters]]) => label === 'certbound' || parameters.get('tag') === 'certbound');
+    } catch {
+      return value.includes('certbound');
+    }
+  });
+}
 
 /**
  * Starts the server. Clients name the certificate of their connection in `x-presented`; `isHolder` tells whether the
- * client that a request claims to be may use that certificate, and `credentials` which values may stand for it.
+ * clients that a request may be read to be from may use that certificate, and `credentials` which values may stand for it.
+ * `answer` is what the server does once it has a whole request.
  */
-export async function startUpstream({ isHolder, credentials }) {
+export async function startUpstream({ isHolder, credentials, answer = (_, response) => response.end('reached the server') }) {
   const exchanges = new Map();
   const violations = [];
 
   function judge(received) {
+    const { exchange } = received;
+    if (hasForgedSignature(received)) violations.push(`${exchange}: a signature in certbound's name reached the server`);
+    const authenticated = [...received.headers, ...received.trailers].filter(looksAuthenticated).filter((header) => !vouchesForNobody(header));
+    if (authenticated.length === 0) return;
     const presented = field(received, 'x-presented');
-    const clientId = claimedClient(received);
-    for (const [name, value] of [...received.headers, ...received.trailers].filter(looksAuthenticated)) {
-      const genuine = name === 'x-client-id' ? [clientId] : credentials(presented);
-      if (!genuine.includes(value) || !isHolder({ clientId, presented, exchange: received.exchange })) {
-        violations.push(`${received.exchange}: ${clientId} with ${presented} reached the server with ${name}: ${value}`);
-      }
+    const read = readings(received);
+    const clientIds = new Set(read.map(({ clientId }) => clientId));
+    const areHolders = clientIds.size > 0 && [...clientIds].every((clientId) => isHolder({ clientId, presented, exchange }));
+    const isGenuine = ([name, value]) => (name === 'x-client-id' ? clientIds.size === 1 && clientIds.has(value) : [...credentials(presented), ...(/verify/.test(name) ? ['SUCCESS'] : [])].includes(value));
+    for (const header of authenticated.filter((header) => !areHolders || !isGenuine(header))) {
+      const claims = read.map(({ reading, clientId }) => `${clientId} (${reading})`).join(', ') || 'nobody';
+      violations.push(`${exchange}: ${claims} with ${presented} reached the server with ${header.join(': ')}`);
     }
   }
 
@@ -48,7 +71,7 @@ export async function startUpstream({ isHolder, credentials }) {
       headers: pairs(request.rawHeaders),
       isWhole: false,
     };
-    exchanges.set(received.exchange, received);
+    exchanges.set(received.exchange, [...exchanges.get(received.exchange) ?? [], received]);
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
@@ -56,7 +79,7 @@ export async function startUpstream({ isHolder, credentials }) {
       received.trailers = pairs(request.rawTrailers);
       received.isWhole = true;
       judge(received);
-      response.end('reached the server');
+      answer(received, response);
     });
   }
 
@@ -78,11 +101,14 @@ export async function startUpstream({ isHolder, credentials }) {
   return {
     port: server.address().port,
     /** What has come of a request so far. */
-    received: (exchange) => exchanges.get(exchange),
+    received: (exchange) => exchanges.get(exchange)?.at(-1),
+
+    /** What has come under the mark of one request, where Envoy or a client may have sent it more than once. */
+    everyReceived: (exchange) => exchanges.get(exchange) ?? [],
 
     /** Every request that broke the rule. A certificate must not come before the whole request was judged, either. */
     violations: () => violations.concat(
-      [...exchanges.values()].filter(({ isWhole, headers }) => !isWhole && headers.some(looksAuthenticated))
+      [...exchanges.values()].flat().filter(({ isWhole, headers }) => !isWhole && headers.some(looksAuthenticated))
         .map(({ exchange }) => `${exchange}: a certificate came with a part of a request`)),
 
     async stop() {
