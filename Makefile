@@ -37,7 +37,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 
 .PHONY: test-envoy
 test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
-	node --test tests/envoy/*.test.mjs
+	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
 
 .PHONY: lint
 lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targets, documentation, envoy.yaml
