@@ -211,11 +211,42 @@ describe('curl', () => {
     assert.equal((await curl('payments', '--http1.1', '-H', forged, ...credentials('payments'))).status, 400);
   });
 
-  test('the token endpoint by another spelling is no way around', async () => {
-    const forged = `Client-Cert: ${rfc9440('payments')}`;
-    for (const path of ['/TOKEN', '/token/', '//token', '/./token', '/%74oken', '/x/../token']) {
-      const { status } = await curl(null, '--http1.1', '--path-as-is', '-H', forged, ...credentials('payments', path));
-      assert.ok([400, 401, 404].includes(status), `${path}: ${status}`);
+  describe('the token endpoint by another spelling', () => {
+    const spellings = [
+      '/TOKEN', '/Token', '/token/', '/token//', '//token', '/./token', '/x/../token', '/../token', '/%74oken', '/%54OKEN', '/%2e/token',
+      '/x/%2e%2e/token', '/token/.', '/token/x/..', '/token;x=y', '/token;', '/;x=y/token', '/token%3Bx=y', '/token%20', '/token.', '/token%2F',
+      '/%2Ftoken', '/x%2F..%2Ftoken', '/token%5C', '/\\token', '/x\\..\\token', '/%5Ctoken', '/%252Ftoken', '/%2574oken', '/token%3F', '/token%23',
+      '/token%00', '/token?', '/token?x=/../y', '/token/introspection/../../token', '/TOKEN/INTROSPECTION', '/request/', '/device//auth',
+    ];
+    const forged = ['-H', `Client-Cert: ${rfc9440('payments')}`, '-H', `X-Forwarded-Client-Cert: Hash=${'0'.repeat(64)}`];
+    const send = (certificate, path, ...more) =>
+      curl(certificate, '--http1.1', '--path-as-is', ...forged, ...credentials('payments', path), ...more);
+
+    for (const path of spellings) {
+      test(`is no way around: ${path}`, async () => {
+        for (const certificate of [null, 'batch']) {
+          const before = serverLog().length;
+          const { status, body } = await send(certificate, path);
+          assert.ok([400, 401, 404].includes(status), `${path}: ${status} ${body}`);
+          // Nothing that an impostor sends under any spelling reaches the server with a certificate.
+          const since = serverLog().slice(before).filter((line) => header(line, 'client-cert') !== undefined);
+          assert.deepEqual(since, []);
+        }
+      });
+    }
+
+    for (const [what, options] of [
+      ['an absolute target', ['--request-target', 'https://localhost:8443/token']],
+      ['an absolute target of another host', ['--request-target', 'https://evil.example/token']],
+      ['a user in the authority', ['--request-target', 'https://payments@localhost:8443/token']],
+      ['another Host', ['-H', 'Host: evil.example']],
+      ['a fragment', ['--request-target', '/token#x']],
+      ['a target without a slash', ['--request-target', 'token']],
+    ]) {
+      test(`is no way around: ${what}`, async () => {
+        const { status } = await send(null, '/token', ...options);
+        assert.ok([400, 401, 404].includes(status), String(status));
+      });
     }
   });
 });
