@@ -78,7 +78,7 @@ fn observe(
     let mut upstream = received.clone();
     apply(&mut upstream, config.sanitiser.changes(&received));
     let mut trailers = headers(case.request.trailers().unwrap_or_default());
-    let trailer_changes = config.sanitiser.changes(&trailers);
+    let trailer_changes = config.sanitiser.trailer_changes(&trailers);
     apply(&mut trailers, trailer_changes);
 
     let mut observed = Observed::default();
