@@ -41,7 +41,7 @@ impl Component {
     ///
     /// # Errors
     /// When the value holds other than visible ASCII, spaces and tabs, so that signer and verifier could differ.
-    fn value(&self, request: &SignedRequest<'_>) -> Result<Option<String>, Unsignable> {
+    pub(crate) fn value(&self, request: &SignedRequest<'_>) -> Result<Option<String>, Unsignable> {
         let value = match self {
             Self::Method => request.method.to_owned(),
             Self::Authority => {

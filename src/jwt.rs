@@ -1,9 +1,46 @@
-//! The claims of a client assertion (RFC 7523 §3), read to learn which client speaks. Its signature is for the server.
+//! JSON Web Tokens in compact serialisation (RFC 7515 §7.1), and the claims of a client assertion (RFC 7523 §3), read to
+//! learn which client speaks. Its signature is for the server.
 
 use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
+
+/// The decoded parts of a JWS in compact serialisation.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CompactJws<'a> {
+    /// The protected header, which should be a JSON object.
+    pub header: Vec<u8>,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// The signature.
+    pub signature: Vec<u8>,
+    /// What the signature is over: the first two parts as they were written.
+    pub signing_input: &'a str,
+}
+
+impl<'a> CompactJws<'a> {
+    /// Takes a JWS apart.
+    ///
+    /// # Errors
+    /// When it is not three base64url parts.
+    pub fn parse(text: &'a str) -> Result<Self, InvalidJwt> {
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(InvalidJwt)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(InvalidJwt)?;
+        let decode = |part| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidJwt);
+        Ok(Self {
+            header: decode(header)?,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+            signing_input,
+        })
+    }
+}
+
+/// Whether a text is a JSON object, if it is JSON at all. A derived struct also reads arrays, which no JWT library does.
+pub(crate) fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().first() == Some(&b'{')
+}
 
 /// The claims that name the client. RFC 7523 §3 requires both, with the same value.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -20,18 +57,8 @@ impl ClientAssertion {
     /// # Errors
     /// When it is not three base64url parts, or the payload is not a JSON object with a string `sub`, each claim once.
     pub fn parse(text: &str) -> Result<Self, InvalidJwt> {
-        let mut parts = text.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(InvalidJwt);
-        };
-        let decode = |part| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidJwt);
-        decode(header)?;
-        decode(signature)?;
-        let payload = decode(payload)?;
-        // A derived struct also reads arrays, which no JWT library does.
-        if payload.trim_ascii_start().first() != Some(&b'{') {
+        let CompactJws { payload, .. } = CompactJws::parse(text)?;
+        if !is_object(&payload) {
             return Err(InvalidJwt);
         }
         // Go matches names without case: `Sub` must not be another subject to it.

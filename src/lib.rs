@@ -6,9 +6,10 @@
 //!    [`headers`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`http_signature`], [`sanitise`] (which headers go),
-//!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`config`]
+//!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`verification_key`], [`config`]
 //! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), `presented` (with which certificate),
-//!    [`authenticate`], `forward` (what goes to the server), [`rejection`] (the one table from reason to answer)
+//!    [`authenticate`], `forward` (what goes to the server), [`rejection`] (the one table from reason to answer); for
+//!    servers, [`verification`] (did certbound sign this request)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
@@ -36,6 +37,8 @@ pub mod sanitise;
 pub mod thumbprint;
 pub mod trust;
 pub mod upstream_authentication;
+pub mod verification;
+pub mod verification_key;
 pub mod xfcc;
 
 #[cfg(target_arch = "wasm32")]

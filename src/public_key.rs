@@ -1,10 +1,11 @@
 //! Public keys, comparable whether they come from a certificate (RFC 5280 §4.1.2.7) or a JWK (RFC 7517, RFC 7518 §6, RFC 8037).
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use der::{Decode as _, Reader as _, SliceReader, asn1::UintRef, oid::ObjectIdentifier};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -126,6 +127,38 @@ impl PublicKey {
             }
             _ => Err(InvalidJwk::Unknown),
         }
+    }
+}
+
+impl PublicKey {
+    /// The members of a JWK that the key's type requires, and no others (RFC 7638 §3.2).
+    pub fn to_jwk(&self) -> BTreeMap<&'static str, String> {
+        let encoded = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        match self {
+            Self::Ec { curve, x, y } => BTreeMap::from([
+                ("crv", (*curve).to_owned()),
+                ("kty", "EC".to_owned()),
+                ("x", encoded(x)),
+                ("y", encoded(y)),
+            ]),
+            Self::Okp { curve, x } => BTreeMap::from([
+                ("crv", (*curve).to_owned()),
+                ("kty", "OKP".to_owned()),
+                ("x", encoded(x)),
+            ]),
+            Self::Rsa { n, e } => {
+                BTreeMap::from([("e", encoded(e)), ("kty", "RSA".to_owned()), ("n", encoded(n))])
+            }
+        }
+    }
+
+    /// The JWK's SHA-256 thumbprint in base64url, a `kid` that everyone computes alike (RFC 7638 §3).
+    pub fn jwk_thumbprint(&self) -> String {
+        // No member value holds a character that JSON escapes, and the map is in the order that §3.3 wants.
+        let members = self.to_jwk();
+        let members: Vec<String> =
+            members.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{{{}}}", members.join(","))))
     }
 }
 

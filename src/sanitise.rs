@@ -162,7 +162,7 @@ impl Sanitiser {
 
     /// Whether a field is one that only certbound may write. Names are compared folded, since CGI-style servers cannot
     /// tell `client-cert`, `client_cert` and `client.cert` apart.
-    fn is_ours(&self, name: &str) -> bool {
+    pub fn is_ours(&self, name: &str) -> bool {
         let folded_name = folded(name);
         let is_alias = folded_name != name;
         let has_prefix = |field: &&str| {
