@@ -43,6 +43,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<RawRequest, InvalidRequest> {
         number = number.saturating_add(1);
     }
 
+    // Recipients differ in which of several they take.
+    for name in ["host", "content-length"] {
+        if fields.iter().filter(|(field, _)| field == name).count() > 1 {
+            return Err(InvalidRequest::Repeated { name });
+        }
+    }
     let value_of =
         |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone());
     if value_of("transfer-encoding").is_some() {
@@ -104,6 +110,7 @@ fn is_token(bytes: &[u8]) -> bool {
 pub(super) enum InvalidRequest {
     ContentLength,
     Field { line: usize },
+    Repeated { name: &'static str },
     RequestLine,
     TransferEncoding,
 }
@@ -117,6 +124,7 @@ impl fmt::Display for InvalidRequest {
             Self::Field { line } => {
                 write!(f, "line {line} is not a header field, like `Host: as.example.com`")
             }
+            Self::Repeated { name } => write!(f, "`{name}` is there twice"),
             Self::RequestLine => {
                 f.write_str("the first line is not a request line, like `POST /token HTTP/1.1`")
             }
@@ -186,6 +194,11 @@ mod tests {
             ("POST /a b HTTP/1.1\n\n", InvalidRequest::RequestLine),
             ("GET / HTTP/1.1\nHost\n\n", InvalidRequest::Field { line: 2 }),
             ("GET / HTTP/1.1\nA: b\n folded: x\n\n", InvalidRequest::Field { line: 3 }),
+            ("GET / HTTP/1.1\nHost: a\nhost: a\n\n", InvalidRequest::Repeated { name: "host" }),
+            (
+                "GET / HTTP/1.1\nContent-Length: 0\nContent-Length: 0\n\n",
+                InvalidRequest::Repeated { name: "content-length" },
+            ),
             ("GET / HTTP/1.1\nTransfer-Encoding: chunked\n\n", InvalidRequest::TransferEncoding),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err(), error, "{text}");

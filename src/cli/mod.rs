@@ -6,7 +6,9 @@ mod check;
 mod configuration;
 mod decide;
 mod http_request;
+mod keygen;
 mod rfc3339;
+mod verify;
 mod yaml;
 
 use std::{
@@ -34,6 +36,10 @@ Examples:
       The entry of `clients` for the holder of this certificate.
   certbound decide --config envoy.yaml --client-id payments --certificate client.pem
       Would the filter let this client in, and if not, why?
+  certbound keygen --alg ed25519 --out signing
+      A key for the filter to sign with.
+  certbound verify --key signing.jwk request.http
+      Did the filter sign this request, and is it unchanged?
 
 `certbound COMMAND --help` has more of them. A FILE of `-` is the standard input.",
     disable_help_subcommand = true
@@ -48,6 +54,8 @@ enum Command {
     Certificate(certificate::Arguments),
     Check(check::Arguments),
     Decide(decide::Arguments),
+    Keygen(keygen::Arguments),
+    Verify(verify::Arguments),
 }
 
 /// What a command prints, and its exit status.
@@ -75,6 +83,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Certificate(arguments) => certificate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     // Whoever closes the pipe has read enough.
     let _ = io::stderr().write_all(printout.problems.as_bytes());
