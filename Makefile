@@ -10,6 +10,7 @@ ENVOY_1_37 := build/venv-1.37/bin/envoy
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
+VERIFIERS := build/verify/certbound build/verify/java/Verify.class build/verify/python build/verify/verify-certbound
 RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs' -not -path 'src/cli/*' -not -name main.rs)
 PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
 
@@ -36,7 +37,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 	cargo test --locked --workspace
 
 .PHONY: test-envoy
-test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
+test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
 
 .PHONY: lint
@@ -101,6 +102,27 @@ $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 
 # Everything else there is written with it.
 build/pki/%: $(PKI) ;
+
+# The verifiers of examples/verify, and the command line, as the tests run them.
+build/verify/certbound: $(shell find src -name '*.rs') Cargo.toml Cargo.lock | .toolchain
+	cargo build --locked --quiet --bin certbound
+	@mkdir -p $(@D)
+	cp target/debug/certbound $@
+
+build/verify/verify-certbound: $(shell find examples/verify/rust -name '*.rs' -o -name Cargo.toml) Cargo.lock | .toolchain
+	cargo build --locked --quiet -p verify-certbound
+	@mkdir -p $(@D)
+	cp target/debug/verify-certbound $@
+
+build/verify/java/Verify.class: examples/verify/java/Verify.java
+	@command -v javac >/dev/null || { echo 'javac is missing: install a JDK, 17 or newer (apt-get install openjdk-17-jdk-headless)' >&2; exit 1; }
+	javac -Xlint:all,-serial -Werror -d $(@D) $<
+
+# A virtual environment of its own: what stands in the one of Envoy would not be missed here.
+build/verify/python: examples/verify/python/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(DEMO_MODULES): demo/package-lock.json
 	npm ci --prefix demo --no-fund --no-audit
