@@ -3,7 +3,7 @@
 //! The crate is layered; a module uses its own layer and those above it in this list, never one below:
 //!
 //! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`],
-//!    [`headers`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
+//!    [`headers`], [`json_object`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`http_signature`], [`sanitise`] (which headers go),
 //!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`verification_key`], [`config`]
@@ -20,6 +20,7 @@ pub mod certificate;
 pub mod client;
 pub mod client_cert;
 pub mod config;
+pub mod discovery;
 pub mod distinguished_name;
 pub mod endpoint;
 pub mod form;
@@ -27,6 +28,7 @@ mod forward;
 pub mod headers;
 pub mod http_signature;
 mod identify;
+pub mod json_object;
 pub mod jwt;
 pub mod pem;
 mod presented;

@@ -17,6 +17,7 @@ pub(super) struct Document {
     #[serde(default)]
     /// Read one by one as [`Client`], since their unknown keys are judged by name.
     pub(super) clients: Vec<Value>,
+    pub(super) discovery: Option<Discovery>,
     pub(super) endpoints: Vec<Each<Endpoint>>,
     #[serde(default)]
     pub(super) enforcement: super::Enforcement,
@@ -208,6 +209,14 @@ pub(super) struct HeaderCredential {
 pub(super) struct Secret {
     pub(super) env: Option<String>,
     pub(super) value: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Discovery {
+    pub(super) paths: Vec<String>,
+    pub(super) mtls_origin: String,
+    pub(super) tls_client_certificate_bound_access_tokens: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

@@ -2,6 +2,7 @@
 
 mod certificate_header;
 mod clients;
+mod discovery;
 mod document;
 mod secret;
 mod signature;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     client::{Client, Trust},
+    discovery::Discovery,
     endpoint::{Endpoint, PathMatch, normalise_path, split_target},
     http_signature::{HttpMessageSignature, SigningKey},
     sanitise::Sanitiser,
@@ -40,6 +42,8 @@ pub struct Config {
     pub clients: HashMap<String, Client>,
     /// Their identifiers without letter case and surrounding white space.
     folded_client_ids: HashSet<String>,
+    /// Which documents tell clients of mutual TLS.
+    pub discovery: Option<Discovery>,
     /// Where clients authenticate.
     pub endpoints: Vec<Endpoint>,
     /// Whether refusals refuse.
@@ -194,6 +198,14 @@ fn compile(
         Some(signature) => Some(signature::compile(signature, &ours, env, errors)?),
         None => None,
     };
+    let discovery = document.discovery.map(|written| {
+        let auth_methods = discovery::auth_methods(
+            clients.values(),
+            document.unregistered_clients,
+            certificate_header.verify_name.is_some(),
+        );
+        discovery::compile(written, &endpoints, auth_methods, errors)
+    });
     let label = signature.as_ref().map_or(DEFAULT_LABEL, |(signature, _)| &signature.label);
     Some(Config {
         sanitiser: Sanitiser::new(
@@ -206,6 +218,7 @@ fn compile(
         client_id_header,
         folded_client_ids: clients.keys().map(|client_id| folded_client_id(client_id)).collect(),
         clients,
+        discovery,
         endpoints,
         enforcement: document.enforcement,
         max_body_bytes,
@@ -260,18 +273,7 @@ fn compile_endpoints(
                 continue;
             }
         };
-        let normalised = normalise_path(path);
-        if !path.starts_with('/') || path.contains(['?', '#']) || !path.is_ascii() {
-            errors.push(ConfigError::new(
-                format!("{at}.{key}"),
-                "not a path: write it from the first `/`, without query and fragment, other than ASCII percent-encoded",
-            ));
-        } else if normalised != *path {
-            errors.push(ConfigError::new(
-                format!("{at}.{key}"),
-                format!("no request would match, since requests are compared in normal form: write `{normalised}`"),
-            ));
-        }
+        let normalised = compile_path(format!("{at}.{key}"), path, errors);
         let methods = endpoint.methods.unwrap_or_else(|| vec!["POST".into()]);
         if methods.is_empty() || methods.iter().any(|method| !is_method(method)) {
             errors.push(ConfigError::new(
@@ -289,6 +291,23 @@ fn compile_endpoints(
         });
     }
     endpoints
+}
+
+/// The normal form of a path, which it must have already.
+fn compile_path(at: String, path: &str, errors: &mut Vec<ConfigError>) -> String {
+    let normalised = normalise_path(path);
+    if !path.starts_with('/') || path.contains(['?', '#']) || !path.is_ascii() {
+        errors.push(ConfigError::new(
+            at,
+            "not a path: write it from the first `/`, without query and fragment, other than ASCII percent-encoded",
+        ));
+    } else if normalised != *path {
+        errors.push(ConfigError::new(
+            at,
+            format!("no request would match, since requests are compared in normal form: write `{normalised}`"),
+        ));
+    }
+    normalised
 }
 
 fn is_method(text: &str) -> bool {

@@ -20,7 +20,7 @@ impl From<Status> for HostError {
     }
 }
 
-/// The header or trailer fields of the request.
+/// Header or trailer fields.
 pub(super) fn fields(map: MapType) -> Result<Headers, HostError> {
     let fields = hostcalls::get_map_bytes(map)?;
     Ok(Headers(
@@ -28,7 +28,7 @@ pub(super) fn fields(map: MapType) -> Result<Headers, HostError> {
     ))
 }
 
-/// Applies changes to the header or trailer fields of the request.
+/// Applies changes to header or trailer fields.
 pub(super) fn apply(map: MapType, changes: &[HeaderChange]) -> Result<(), HostError> {
     for change in changes {
         match change {
@@ -50,6 +50,11 @@ pub(super) fn buffer(buffer: BufferType, size: usize) -> Result<Vec<u8>, HostErr
         return Ok(Vec::new());
     }
     Ok(hostcalls::get_buffer(buffer, 0, size)?.unwrap_or_default())
+}
+
+/// Puts other bytes in the place of a body, of which `size` bytes are held.
+pub(super) fn replace(buffer: BufferType, size: usize, bytes: &[u8]) -> Result<(), HostError> {
+    Ok(hostcalls::set_buffer(buffer, 0, size, bytes)?)
 }
 
 /// The downstream TLS connection.

@@ -1,5 +1,6 @@
 //! The edge to Envoy: reads what the host knows, asks [`authenticate`], does what the verdict says. Decides nothing.
 
+mod document;
 mod host;
 mod metrics;
 
@@ -21,6 +22,7 @@ use crate::{
     sanitise::{HeaderChange, Sanitiser},
     trust::{self, VerdictCache},
 };
+use document::Document;
 use host::HostError;
 use metrics::Metrics;
 
@@ -70,7 +72,7 @@ impl RootContext for Plugin {
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         let active = self.active.clone()?;
-        Some(Box::new(Stream { active, state: State::Passing }))
+        Some(Box::new(Stream { active, state: State::Passing, document: Document::None }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -102,6 +104,8 @@ fn configure(size: usize) -> Result<Active, String> {
 struct Stream {
     active: Rc<Active>,
     state: State,
+    /// What the response is, if it is metadata that is to be changed.
+    document: Document,
 }
 
 enum State {
@@ -122,7 +126,10 @@ impl HttpContext for Stream {
             Err(error) => return self.refuse_for(error),
         };
         if !self.active.config.is_endpoint(&headers.method(), &headers.target()) {
-            return Action::Continue;
+            return match self.expect_document(&headers) {
+                Ok(()) => Action::Continue,
+                Err(error) => self.refuse_for(error),
+            };
         }
         self.state = State::Holding(headers);
         if end_of_stream { self.decide(0) } else { Action::Pause }
@@ -155,6 +162,18 @@ impl HttpContext for Stream {
             State::Refused => Action::Pause,
             State::Holding(_) => self.decide(self.active.config.max_body_bytes),
         }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.document_head(end_of_stream)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.document_content(size, end_of_stream)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.document_end()
     }
 }
 
