@@ -9,6 +9,8 @@
 )]
 
 mod cases;
+#[path = "wasm/discovery.rs"]
+mod discovery;
 #[path = "wasm/envoy.rs"]
 mod envoy;
 #[path = "wasm/host.rs"]

@@ -12,7 +12,7 @@ use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 use super::{
     cases::certificate_forms::hex_digest,
     host::{self, Host, LogLine, Metric, Status},
-    stream::{Forwarded, HeaderMap, LocalResponse, Property, Stream},
+    stream::{Answered, Forwarded, HeaderMap, LocalResponse, Property, Stream},
 };
 
 /// The compiled filter.
@@ -74,7 +74,7 @@ impl Connection {
     }
 }
 
-/// A part of a request, as it arrives.
+/// A part of a request or response, as it arrives.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Headers(HeaderMap),
@@ -95,6 +95,8 @@ pub(crate) struct Exchange {
     pub(crate) response: Option<LocalResponse>,
     /// What reached the server otherwise.
     pub(crate) forwarded: Option<Forwarded>,
+    /// What the client got of the server's response.
+    pub(crate) answered: Option<Answered>,
     pub(crate) filter_state: BTreeMap<String, String>,
     pub(crate) most_held: usize,
     /// What was logged meanwhile.
@@ -114,6 +116,8 @@ pub(crate) struct Envoy {
     /// The root context of the plugin that new streams belong to.
     plugin: u32,
     last_context: u32,
+    /// What the server answers to every request.
+    pub(crate) server_response: Vec<Part>,
 }
 
 impl Envoy {
@@ -128,7 +132,13 @@ impl Envoy {
         let instance = linker.instantiate_and_start(&mut store, module());
         let instance =
             instance.unwrap_or_else(|error| panic!("the filter cannot be loaded: {error}"));
-        let mut envoy = Self { store, instance, plugin: 0, last_context: 0 };
+        let mut envoy = Self {
+            store,
+            instance,
+            plugin: 0,
+            last_context: 0,
+            server_response: vec![Part::Headers(HeaderMap::with_status(200))],
+        };
 
         envoy.call::<_, ()>("_initialize", ());
         envoy.configure(configuration)?;
@@ -242,6 +252,7 @@ impl Envoy {
         Exchange {
             response: stream.local_response,
             forwarded: stream.forwarded,
+            answered: stream.answered,
             filter_state: stream.filter_state,
             most_held: stream.most_held,
             log: Vec::new(),
@@ -260,28 +271,60 @@ impl Envoy {
         counters.map(|counter| (counter.name.clone(), counter.value)).collect()
     }
 
-    /// Shows the filter the response, its own or the server's. Holding it back is not emulated.
+    /// Shows the filter the response, its own or the server's, and sends on what it lets go.
     fn respond(&mut self, context: u32) {
-        let stream = self.stream(context);
-        let (headers, body) = match &stream.local_response {
+        let local = self.stream(context).local_response.clone();
+        let is_local = local.is_some();
+        let parts = match local {
             Some(response) => {
-                let mut headers = response.headers.clone();
+                let mut headers = response.headers;
                 headers.set(b":status", response.status.to_string().as_bytes());
-                (headers, response.body.clone().into_bytes())
+                vec![Part::Headers(headers), Part::Body(response.body.into_bytes())]
             }
-            None => ([(b":status".to_vec(), b"200".to_vec())].into_iter().collect(), Vec::new()),
+            None => self.server_response.clone(),
         };
-        let (count, size) = (headers.iter().count() as u32, body.len() as u32);
-        stream.response_headers = Some(headers);
-        let end_of_stream = u32::from(body.is_empty());
-        let action =
-            self.call_for(context, "proxy_on_response_headers", (context, count, end_of_stream));
-        assert!(self.is_continue(action), "the filter holds a response back");
-        if size > 0 {
-            self.stream(context).response_body = Some(body);
-            let action = self.call_for(context, "proxy_on_response_body", (context, size, 1_u32));
-            assert!(self.is_continue(action), "the filter holds a response's body back");
+        let count = parts.len();
+        for (index, part) in parts.into_iter().enumerate() {
+            let is_last = index + 1 == count;
+            let goes_on = self.show(context, part, is_last);
+            let stream = self.stream(context);
+            if is_local {
+                assert!(goes_on, "the filter holds its own response back");
+            } else if goes_on {
+                stream.answer(is_last);
+            } else {
+                let held = stream.response_body.as_ref().map_or(0, Vec::len);
+                stream.most_held = stream.most_held.max(held);
+            }
         }
+        let answered = &self.stream(context).answered;
+        let is_complete = answered.as_ref().is_some_and(|answered| answered.is_complete);
+        assert!(is_local || is_complete, "the response hangs at the filter: {answered:?}");
+    }
+
+    /// Shows the filter the next part of a response, and says whether it lets it go.
+    fn show(&mut self, context: u32, part: Part, is_last: bool) -> bool {
+        let stream = self.stream(context);
+        let end_of_stream = u32::from(is_last);
+        let action = match part {
+            Part::Headers(headers) => {
+                let count = headers.iter().count() as u32;
+                stream.response_headers = Some(headers);
+                self.call_for(context, "proxy_on_response_headers", (context, count, end_of_stream))
+            }
+            Part::Body(bytes) => {
+                let body = stream.response_body.get_or_insert_default();
+                body.extend(bytes);
+                let size = body.len() as u32;
+                self.call_for(context, "proxy_on_response_body", (context, size, end_of_stream))
+            }
+            Part::Trailers(trailers) => {
+                let count = trailers.iter().count() as u32;
+                stream.response_trailers = Some(trailers);
+                self.call_for(context, "proxy_on_response_trailers", (context, count))
+            }
+        };
+        self.is_continue(action)
     }
 
     fn is_continue(&self, action: u32) -> bool {

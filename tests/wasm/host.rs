@@ -25,6 +25,7 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const RESPONSE_HEADERS: u32 = 2;
+const RESPONSE_TRAILERS: u32 = 3;
 
 /// 2030-01-01T00:00:00Z: inside the validity of the demo PKI's certificates, whenever the tests run.
 const NOW: u64 = 1_893_456_000_000_000_000;
@@ -38,6 +39,7 @@ pub(crate) struct LogLine {
 
 impl LogLine {
     pub(crate) const INFO: u32 = 2;
+    pub(crate) const WARN: u32 = 3;
     const ERROR: u32 = 4;
 }
 
@@ -92,6 +94,7 @@ impl Host {
             REQUEST_HEADERS => stream.request_headers.as_mut(),
             REQUEST_TRAILERS => stream.request_trailers.as_mut(),
             RESPONSE_HEADERS => stream.response_headers.as_mut(),
+            RESPONSE_TRAILERS => stream.response_trailers.as_mut(),
             _ => None,
         }
     }
@@ -200,6 +203,7 @@ pub(crate) fn link(linker: &mut Linker<Host>, module: &Module) -> Result<(), Err
         proxy_get_current_time_nanoseconds,
     )?;
     linker.func_wrap("env", "proxy_get_buffer_bytes", proxy_get_buffer_bytes)?;
+    linker.func_wrap("env", "proxy_set_buffer_bytes", proxy_set_buffer_bytes)?;
     linker.func_wrap("env", "proxy_get_header_map_pairs", proxy_get_header_map_pairs)?;
     linker.func_wrap("env", "proxy_get_header_map_value", proxy_get_header_map_value)?;
     linker.func_wrap("env", "proxy_set_header_map_pairs", proxy_set_header_map_pairs)?;
@@ -258,6 +262,25 @@ fn proxy_get_buffer_bytes(
         host.hand_over(&bytes, data, size)?;
     }
     OK
+}
+
+fn proxy_set_buffer_bytes(
+    mut host: Caller<Host>,
+    kind: u32,
+    start: u32,
+    length: u32,
+    data: u32,
+    size: u32,
+) -> Result<u32, Error> {
+    let bytes = host.read(data, size)?;
+    match host.data_mut().buffer(kind) {
+        // Envoy replaces from the start or appends; more than there is cannot be drained.
+        Some(buffer) if start == 0 && length as usize <= buffer.len() => {
+            buffer.splice(..length as usize, bytes);
+            OK
+        }
+        _ => status(Status::BadArgument),
+    }
 }
 
 fn proxy_get_header_map_pairs(

@@ -10,6 +10,11 @@ use crate::cases::Fields;
 pub(crate) struct HeaderMap(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl HeaderMap {
+    /// The fields of a response that has nothing but a status.
+    pub(crate) fn with_status(status: u32) -> Self {
+        Self(vec![(b":status".to_vec(), status.to_string().into_bytes())])
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.0.iter().map(|(name, value)| (&name[..], &value[..]))
     }
@@ -90,6 +95,15 @@ pub(crate) struct Forwarded {
     pub(crate) before_the_end: bool,
 }
 
+/// What went back to the client of the server's response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answered {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: HeaderMap,
+    pub(crate) is_complete: bool,
+}
+
 /// The parts of a request and response are here as long as they are at the filter.
 #[derive(Default)]
 pub(crate) struct Stream {
@@ -100,11 +114,13 @@ pub(crate) struct Stream {
     pub(crate) request_trailers: Option<HeaderMap>,
     pub(crate) response_headers: Option<HeaderMap>,
     pub(crate) response_body: Option<Vec<u8>>,
+    pub(crate) response_trailers: Option<HeaderMap>,
+    pub(crate) answered: Option<Answered>,
     pub(crate) local_response: Option<LocalResponse>,
     /// Whether the filter asked to go on, as if it had answered Continue.
     pub(crate) is_resumed: bool,
     pub(crate) forwarded: Option<Forwarded>,
-    /// The longest body that was held back.
+    /// The longest body that was held back, of the request or the response.
     pub(crate) most_held: usize,
 }
 
@@ -121,5 +137,18 @@ impl Stream {
         }
         forwarded.is_complete = is_complete;
         forwarded.before_the_end |= !is_complete;
+    }
+
+    /// Sends everything of the response that is at the filter on to the client.
+    pub(crate) fn answer(&mut self, is_complete: bool) {
+        let answered = self.answered.get_or_insert_default();
+        if let Some(headers) = self.response_headers.take() {
+            answered.headers = headers;
+        }
+        answered.body.append(&mut self.response_body.take().unwrap_or_default());
+        if let Some(trailers) = self.response_trailers.take() {
+            answered.trailers = trailers;
+        }
+        answered.is_complete = is_complete;
     }
 }
