@@ -35,6 +35,9 @@ const single = [
   ['an unknown key of a set of trust anchors', anchors({ ...clientCa, crl: crls['client-ca'] }), 'trust_anchors.client-ca.crl', '`crls`'],
   ['an unknown choice of a set of trust anchors', anchors({ ...clientCa, unknown_revocation_status: 'ignore' }),
     'trust_anchors.client-ca.unknown_revocation_status', '`allow`'],
+  ['discovery without an origin', { endpoints, discovery: { paths: ['/metadata'] } }, 'discovery', '`mtls_origin`'],
+  ['discovery of no document', { endpoints, discovery: { paths: [], mtls_origin: 'https://a' } }, 'discovery.paths', 'openid-configuration'],
+  ['an unknown key of discovery', { endpoints, discovery: { path: '/metadata', paths: [] } }, 'discovery.path', '`paths`'],
   ['no signing key', signature({}), 'signature.keys', 'at least one key'],
   ['a key that the environment lacks', signature({}, { ...key, key: { env: 'NOT_THERE' } }), 'signature.keys[0].key', 'host_env_keys'],
   ['an unknown signature algorithm', signature({}, { ...key, alg: 'rsa-pss-sha512' }), 'signature.keys[0].alg', '`ed25519`'],
@@ -62,6 +65,19 @@ const several = [
     'endpoints[5].methods': 'upper case',
     'endpoints[6].method': '`methods`',
     'endpoints[7]': 'exactly one',
+  }],
+  ['every faulty key of discovery', {
+    endpoints: [...endpoints, { path_prefix: '/held/', methods: ['GET'] }],
+    discovery: {
+      paths: ['/held/metadata', '.well-known/x', '/a/../metadata', '/metadata?x', '/oauth/token'],
+      mtls_origin: 'https://mtls.as.example.com/',
+    },
+  }, {
+    'discovery.paths[0]': 'leave GET and HEAD',
+    'discovery.paths[1]': 'first `/`',
+    'discovery.paths[2]': '`/metadata`',
+    'discovery.paths[3]': 'without query',
+    'discovery.mtls_origin': 'without path',
   }],
   ['every faulty client', {
     endpoints,

@@ -140,6 +140,7 @@ const toServer = { match: { prefix: '/' }, route: { cluster: 'upstream' } };
 const listener = (name, settings, accessLogPath) => ({
   name,
   address: loopback(0),
+  ...(settings.bufferBytes && { per_connection_buffer_limit_bytes: settings.bufferBytes }),
   filter_chains: [{
     transport_socket: downstreamTls(settings),
     filters: [{
@@ -176,7 +177,7 @@ const upstreamCluster = (port) => ({
 });
 
 /**
- * `listeners` maps a name to { configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa, strict }, and
+ * `listeners` maps a name to { bufferBytes, configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa, strict }, and
  * what a test adds to Envoy's own part: `connectionManager`, an object, and `routes`, before the one for everything.
  */
 const bootstrap = (listeners, upstreamPort, accessLogPath) => ({
