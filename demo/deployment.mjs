@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 
 export const ORIGIN = 'https://localhost:8443';
+export const MTLS_ORIGIN = 'https://mtls.localhost:8443'; // discovery.mtls_origin in envoy.yaml
 const LOGS = 'build/log';
 const START_SECONDS = 60;
 const ENVOY_PARAMETERS = [

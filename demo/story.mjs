@@ -1,6 +1,7 @@
 // The story of mutual-TLS client authentication: who gets a token, who does not, and what the authorization server saw.
 
 import { X509Certificate } from 'node:crypto';
+import dns from 'node:dns';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
@@ -8,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import * as openid from 'openid-client';
 import { Agent, fetch } from 'undici';
 import { PORTAL_SECRET } from './clients.mjs';
-import { accessLog, ORIGIN, serverLog } from './deployment.mjs';
+import { accessLog, MTLS_ORIGIN, ORIGIN, serverLog } from './deployment.mjs';
 import { chapter, check, curl, say, shortened } from './narrator.mjs';
 
 const CA = ['--cacert', 'build/pki/infra-ca.pem'];
@@ -80,7 +81,15 @@ export async function tellStory() {
     check(`the server refuses the connection with ${certificate ? `${certificate}' certificate` : 'no certificate'}`, isClosed);
   }
 
-  chapter('An unchanged OAuth library as the client: npm openid-client');
+  chapter('certbound tells clients of mutual TLS, in the metadata that the server wrote without knowing of it (RFC 8705 section 5)');
+  const { body: metadata } = await curl(CA, [`${ORIGIN}/.well-known/openid-configuration`]);
+  say(`mtls_endpoint_aliases: ${JSON.stringify(metadata.mtls_endpoint_aliases)}`);
+  check(
+    "token_endpoint stays the server's, and has an alias for clients with certificates",
+    metadata.token_endpoint === `${ORIGIN}/token` && metadata.mtls_endpoint_aliases?.token_endpoint === `${MTLS_ORIGIN}/token`,
+  );
+
+  chapter('An unchanged OAuth library as the client, which uses those aliases: npm openid-client');
   await usesLibrary();
 }
 
@@ -160,13 +169,20 @@ function showReceived(request) {
 }
 
 async function usesLibrary() {
-  const dispatcher = new Agent({ connect: { ca: pki['infra-ca'].chain, cert: pki.payments.chain, key: pki.payments.key } });
-  const customFetch = (url, options) => fetch(url, { ...options, dispatcher });
-  const server = await openid.discovery(new URL(ORIGIN), 'payments', {}, openid.TlsClientAuth(), { [openid.customFetch]: customFetch });
+  // Not every resolver knows the names below localhost.
+  const lookup = (name, options, callback) => dns.lookup('localhost', options, callback);
+  const dispatcher = new Agent({ connect: { ca: pki['infra-ca'].chain, cert: pki.payments.chain, key: pki.payments.key, lookup } });
+  const asked = [];
+  const customFetch = (url, options) => {
+    asked.push(url);
+    return fetch(url, { ...options, dispatcher });
+  };
+  const metadata = { use_mtls_endpoint_aliases: true };
+  const server = await openid.discovery(new URL(ORIGIN), 'payments', metadata, openid.TlsClientAuth(), { [openid.customFetch]: customFetch });
 
   const tokens = await openid.clientCredentialsGrant(server);
   say(`clientCredentialsGrant: ${JSON.stringify(tokens)}`);
-  check('it gets a token', tokens.access_token !== undefined);
+  check(`it gets a token from ${asked.at(-1)}`, tokens.access_token !== undefined && asked.at(-1) === `${MTLS_ORIGIN}/token`);
 
   const introspection = await openid.tokenIntrospection(server, tokens.access_token);
   say(`tokenIntrospection: ${JSON.stringify(introspection)}`);

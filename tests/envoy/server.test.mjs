@@ -2,6 +2,7 @@
 // server that believes no certificate without certbound's signature, with clients that know nothing of certbound.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
+import dns from 'node:dns';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ import { pki, rfc9440 } from './pki.mjs';
 import { isHolder } from './registry.mjs';
 
 const origin = 'https://localhost:8443';
+const mtlsOrigin = 'https://mtls.localhost:8443';
 const redirectUri = 'https://payments.example.com/callback';
 
 let demo;
@@ -56,14 +58,20 @@ async function refusal(attempt) {
   return logged(() => denials()[before]);
 }
 
-/** openid-client as `clientId`, presenting `certificate`. */
-async function withLibrary({ clientId, certificate, allowH2 = false, authentication = openid.TlsClientAuth() }, use) {
+/** openid-client as `clientId` with further `metadata`, presenting `certificate`. `use` also gets the URLs it has asked. */
+async function withLibrary({ clientId, certificate, allowH2 = false, authentication = openid.TlsClientAuth(), metadata = {} }, use) {
   const { ca, cert, key } = identity(certificate);
-  const dispatcher = new Agent({ allowH2, connect: { ca, cert, key } });
-  const customFetch = (url, options) => fetch(url, { ...options, dispatcher });
+  // Not every resolver knows mtls.localhost.
+  const lookup = (name, options, callback) => dns.lookup('localhost', options, callback);
+  const dispatcher = new Agent({ allowH2, connect: { ca, cert, key, lookup } });
+  const asked = [];
+  const customFetch = (url, options) => {
+    asked.push(url);
+    return fetch(url, { ...options, dispatcher });
+  };
   try {
-    const server = await openid.discovery(new URL(origin), clientId, {}, authentication, { [openid.customFetch]: customFetch });
-    return await use(server);
+    const server = await openid.discovery(new URL(origin), clientId, metadata, authentication, { [openid.customFetch]: customFetch });
+    return await use(server, asked);
   } finally {
     await dispatcher.close();
   }
@@ -91,6 +99,32 @@ describe('openid-client', () => {
           assert.deepEqual(cnf, boundTo(certificate));
           await openid.tokenRevocation(server, token);
           assert.equal((await openid.tokenIntrospection(server, token)).active, false);
+        }));
+    }
+  }
+
+  test('metadata tells of mutual TLS what envoy.yaml says and the server does not know', () =>
+    withLibrary({ clientId: 'payments', certificate: 'payments' }, (server) => {
+      const metadata = server.serverMetadata();
+      assert.deepEqual(metadata.mtls_endpoint_aliases, {
+        token_endpoint: `${mtlsOrigin}/token`,
+        introspection_endpoint: `${mtlsOrigin}/token/introspection`,
+        revocation_endpoint: `${mtlsOrigin}/token/revocation`,
+        pushed_authorization_request_endpoint: `${mtlsOrigin}/request`,
+        device_authorization_endpoint: `${mtlsOrigin}/device/auth`,
+      });
+      assert.equal(metadata.token_endpoint, `${origin}/token`);
+      assert.equal(metadata.tls_client_certificate_bound_access_tokens, true);
+    }));
+
+  for (const allowH2 of [false, true]) {
+    for (const [clientId, certificate] of certificateClients) {
+      test(`${clientId} with ${certificate} follows the aliases for mutual TLS over ${allowH2 ? 'HTTP/2' : 'HTTP/1.1'}`, () =>
+        withLibrary({ clientId, certificate, allowH2, metadata: { use_mtls_endpoint_aliases: true } }, async (server, asked) => {
+          const { access_token: token } = await openid.clientCredentialsGrant(server);
+          assert.deepEqual((await openid.tokenIntrospection(server, token)).cnf, boundTo(certificate));
+          await openid.tokenRevocation(server, token);
+          assert.deepEqual(asked.slice(1), ['/token', '/token/introspection', '/token/revocation'].map((path) => mtlsOrigin + path));
         }));
     }
   }
