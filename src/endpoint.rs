@@ -25,10 +25,17 @@ impl Endpoint {
     pub fn matches(&self, method: &str, path: &str) -> bool {
         // Methods have case (RFC 9110 §9.1), but some servers fold it, and HTTP/2 lets any through.
         self.methods.iter().any(|allowed| allowed.eq_ignore_ascii_case(method))
-            && match &self.path {
-                PathMatch::Exact(exact) => path == exact,
-                PathMatch::Prefix(prefix) => path.starts_with(prefix.as_str()),
-            }
+            && self.path.matches(path)
+    }
+}
+
+impl PathMatch {
+    /// Whether this is one of the paths. `path` is normalised and without query.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
+        }
     }
 }
 
