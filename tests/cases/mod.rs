@@ -84,7 +84,8 @@ impl CaseFile {
             let name = b"x-forwarded-client-cert";
             headers.0.retain(|(known, _)| known != name);
             let presented = case.certificate.iter();
-            let presented = presented.map(|name| certificate_forms::xfcc(pki.get(name), true).into_bytes());
+            let presented =
+                presented.map(|name| certificate_forms::xfcc(pki.get(name), true).into_bytes());
             headers.0.extend(presented.map(|value| (name.to_vec(), value)));
         }
         headers
@@ -304,8 +305,7 @@ impl Case {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let fields = upstream.0.iter().map(|(name, value)| (text(name), text(value)));
         let credentials = fields.filter(|(name, _)| name.contains("cert"));
-        let unearned = credentials
-            .filter(|(_, value)| !genuine.contains(value));
+        let unearned = credentials.filter(|(_, value)| !genuine.contains(value));
         unearned.map(|(name, value)| format!("{name}: {value}")).collect()
     }
 }

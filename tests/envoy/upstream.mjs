@@ -19,6 +19,9 @@ function claimedClient(received) {
     ?? (basic && decodeURIComponent(Buffer.from(basic, 'base64').toString().split(':')[0]));
 }
 
+/** The certificate that a JWS is about (RFC 8705 section 3.1). */
+const thumbprintIn = (jws) => JSON.parse(Buffer.from(jws.split('.')[1], 'base64url')).cnf['x5t#S256'];
+
 const looksAuthenticated = ([name]) => /cert|^x-client-id$/.test(name.replaceAll('_', '-'));
 
 /**
@@ -34,7 +37,8 @@ export async function startUpstream({ isHolder, credentials }) {
     const clientId = claimedClient(received);
     for (const [name, value] of [...received.headers, ...received.trailers].filter(looksAuthenticated)) {
       const genuine = name === 'x-client-id' ? [clientId] : credentials(presented);
-      if (!genuine.includes(value) || !isHolder({ clientId, presented, exchange: received.exchange })) {
+      const said = name.endsWith('-jwt') ? thumbprintIn(value) : value;
+      if (!genuine.includes(said) || !isHolder({ clientId, presented, exchange: received.exchange })) {
         violations.push(`${received.exchange}: ${clientId} with ${presented} reached the server with ${name}: ${value}`);
       }
     }
