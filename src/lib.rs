@@ -5,11 +5,12 @@
 //! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`],
 //!    [`headers`], [`json_object`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
-//!    [`endpoint`] (where clients authenticate), [`http_signature`], [`sanitise`] (which headers go),
-//!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`verification_key`], [`config`]
+//!    [`endpoint`] (where clients authenticate), [`signing_key`], [`verification_key`], [`http_signature`], [`jws`],
+//!    [`jwk_set`], [`discovery`] (the server's metadata), [`response`] (the filter's own), [`sanitise`] (which headers go),
+//!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`config`]
 //! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), `presented` (with which certificate),
-//!    [`authenticate`], `forward` (what goes to the server), [`rejection`] (the one table from reason to answer); for
-//!    servers, [`verification`] (did certbound sign this request)
+//!    [`authenticate`], `forward` and `sign` (what goes to the server), [`rejection`] (the one table from reason to
+//!    answer); for servers, [`verification`] (did certbound sign this request)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
@@ -29,13 +30,18 @@ pub mod headers;
 pub mod http_signature;
 mod identify;
 pub mod json_object;
+pub mod jwk_set;
+pub mod jws;
 pub mod jwt;
 pub mod pem;
 mod presented;
 pub mod public_key;
 pub mod rejection;
 pub mod request;
+pub mod response;
 pub mod sanitise;
+mod sign;
+pub mod signing_key;
 pub mod thumbprint;
 pub mod trust;
 pub mod upstream_authentication;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
+use crate::response::Response;
+
 /// Why a request was refused. The client learns only [`Reason::status_and_error`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -191,15 +193,4 @@ fn challenge(scheme: &[u8]) -> &'static str {
     } else {
         "Basic realm=\"oauth\""
     }
-}
-
-/// An answer that the filter gives itself.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Response {
-    /// The HTTP status code.
-    pub status: u16,
-    /// Header fields.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// The JSON body.
-    pub body: String,
 }

@@ -1,6 +1,6 @@
 //! Which header fields of a request must not reach the server as the client wrote them (design: every request, every path).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sfv::{DictSerializer, Dictionary, ListEntry, Parser, StringRef};
 
@@ -51,6 +51,24 @@ pub enum HeaderChange {
     Set(String, Vec<u8>),
     /// The same with a value that is not to be shown.
     SetCredential(String, Credential),
+}
+
+/// The fields of a request after these changes, of which the last to a field counts.
+pub fn changed(headers: &Headers, changes: &[HeaderChange]) -> Headers {
+    let changed: HashMap<&str, Option<&[u8]>> = changes
+        .iter()
+        .map(|change| match change {
+            HeaderChange::Remove(name) => (name.as_str(), None),
+            HeaderChange::Set(name, value) => (name.as_str(), Some(value.as_slice())),
+            HeaderChange::SetCredential(name, value) => {
+                (name.as_str(), Some(value.value().as_bytes()))
+            }
+        })
+        .collect();
+    let kept = headers.0.iter().filter(|(name, _)| !changed.contains_key(name.as_str())).cloned();
+    let set =
+        changed.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_vec())));
+    Headers(kept.chain(set).collect())
 }
 
 /// Knows which fields are certbound's to write.

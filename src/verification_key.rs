@@ -16,8 +16,8 @@ use sha2::Sha256;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use crate::{
-    http_signature::SigningSecret,
     public_key::{InvalidJwk, PublicKey},
+    signing_key::SigningSecret,
 };
 
 /// A verifier's key: public, or shared with the signer.

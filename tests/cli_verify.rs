@@ -999,8 +999,7 @@ fn new_keys_are_written_for_their_owner_only_and_never_over_others() {
 /// The entry that is printed is one that the configuration takes.
 #[test]
 fn the_printed_entry_can_be_pasted() {
-    // ecdsa-p256-sha256 is not yet an algorithm of the configuration.
-    for alg in ["ed25519", "hmac-sha256"] {
+    for alg in ["ed25519", "ecdsa-p256-sha256", "hmac-sha256"] {
         let (_, output, _) = certbound(&["keygen", "--alg", alg], b"");
         let entry: String = output
             .lines()

@@ -130,16 +130,23 @@ fn summary(configuration: &Configuration, config: &Config) -> String {
         "signing",
         config.signature.as_ref().map_or_else(
             || "off".into(),
-            |(signature, key)| {
+            |signature| {
+                let message_signature = signature.http_message_signature.as_ref();
+                let label =
+                    message_signature.map(|signature| format!(", label {}", signature.label));
+                let jws = signature.jws.as_ref().map(|jws| format!(", JWS in {}", jws.name));
                 format!(
-                    "on, {} with the key {}, label {}",
-                    key.secret.algorithm(),
-                    key.kid,
-                    signature.label
+                    "on, {} with the key {}{}{}",
+                    signature.key.secret.algorithm(),
+                    signature.key.kid,
+                    label.unwrap_or_default(),
+                    jws.unwrap_or_default(),
                 )
             },
         ),
     ));
+    let jwk_set = config.signature.iter().find_map(|signature| signature.jwk_set.as_ref());
+    lines.extend(jwk_set.map(|jwk_set| ("public keys", format!("at {}", jwk_set.path))));
     lines.iter().map(|(name, value)| format!("  {name:<13} {}\n", printable(value))).collect()
 }
 

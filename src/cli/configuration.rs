@@ -2,8 +2,11 @@
 
 use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use certbound::config::{Config, ConfigError};
+use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::der::pem::LineEnding};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     bootstrap::{self, Filter, ModuleVariable, join},
@@ -129,7 +132,7 @@ fn checked(path: String, bytes: &[u8], variable: &dyn Fn(&str) -> Variable) -> C
         Variable::Unknown => {
             unknown.borrow_mut().insert(name.to_owned());
             let secret = secrets.iter().find(|secret| secret.variable == name);
-            Some(secret.map_or(SAMPLE_TEXT, |secret| secret.sample).to_owned())
+            Some(secret.map_or(SAMPLE_TEXT, |secret| &secret.sample).to_owned())
         }
     };
     let at = |ConfigError { path: key, message }| Finding { path: join(&path, &key), message };
@@ -161,16 +164,28 @@ struct Secret {
     path: String,
     variable: String,
     /// What passes for it where it is not known.
-    sample: &'static str,
+    sample: String,
 }
 
-/// The private key that RFC 8410 §10.3 gives as an example.
-const SAMPLE_ED25519: &str = "-----BEGIN PRIVATE KEY-----\n\
-    MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
-    -----END PRIVATE KEY-----\n";
-/// 32 bytes of zeros.
-const SAMPLE_HMAC: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const SAMPLE_TEXT: &str = "not-the-secret";
+
+/// What passes for a key that is not known: another one for each variable, as the filter refuses a key under two kids.
+fn sample_key(alg: Option<&str>, variable: &str) -> Option<String> {
+    let mut seed: [u8; 32] = Sha256::digest(variable).into();
+    let pem = match alg? {
+        "ecdsa-p256-sha256" => {
+            // Below the group's order, which has 256 bits.
+            seed.first_mut().into_iter().for_each(|octet| *octet &= 0x7f);
+            p256::SecretKey::from_slice(&seed).ok()?.to_pkcs8_pem(LineEnding::LF).ok()?
+        }
+        "ed25519" => {
+            ed25519_dalek::SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF).ok()?
+        }
+        "hmac-sha256" => return Some(BASE64_STANDARD.encode(seed)),
+        _ => return None,
+    };
+    Some(pem.to_string())
+}
 
 /// Finds every `{ env: NAME }`. `parent` tells the algorithm of a key.
 fn collect_secrets(value: &Value, parent: &Value, path: &str, secrets: &mut Vec<Secret>) {
@@ -182,11 +197,8 @@ fn collect_secrets(value: &Value, parent: &Value, path: &str, secrets: &mut Vec<
         }
         Value::Object(object) => {
             if let (Some(Value::String(variable)), 1) = (object.get("env"), object.len()) {
-                let sample = match parent.get("alg").and_then(Value::as_str) {
-                    Some("ed25519") => SAMPLE_ED25519,
-                    Some("hmac-sha256") => SAMPLE_HMAC,
-                    _ => SAMPLE_TEXT,
-                };
+                let alg = parent.get("alg").and_then(Value::as_str);
+                let sample = sample_key(alg, variable).unwrap_or_else(|| SAMPLE_TEXT.to_owned());
                 secrets.push(Secret { path: path.to_owned(), variable: variable.clone(), sample });
             }
             for (key, element) in object {
@@ -212,12 +224,17 @@ mod tests {
                 },
             })
         };
-        for alg in ["ed25519", "hmac-sha256"] {
+        for alg in ["ecdsa-p256-sha256", "ed25519", "hmac-sha256"] {
             let unset = alone(&configuration(alg), &|_| None);
             assert_eq!(unset.errors, [], "{alg}");
             assert!(unset.config.is_some(), "{alg}");
             let paths: Vec<_> = unset.warnings.iter().map(|warning| &warning.path).collect();
             assert_eq!(paths, ["signature.keys[0].key"], "{alg}");
+
+            let mut rotated = configuration(alg);
+            let next = json!({ "kid": "2", "alg": alg, "key": { "env": "NEXT_KEY" } });
+            rotated["signature"]["keys"].as_array_mut().unwrap().push(next);
+            assert_eq!(alone(&rotated, &|_| None).errors, [], "{alg}");
 
             let wrong = alone(&configuration(alg), &|_| Some("wrong".into()));
             assert_eq!(wrong.errors.len(), 1, "{alg}");

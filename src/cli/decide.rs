@@ -228,6 +228,8 @@ struct Decision {
     scheme: Option<Vec<u8>>,
     /// What happens to the header fields if it is forwarded.
     changes: Vec<HeaderChange>,
+    /// The status with which the filter answers it without a decision: it is for the public keys.
+    answered: Option<u16>,
 }
 
 impl Decision {
@@ -235,9 +237,14 @@ impl Decision {
         let headers = &request.headers;
         let scheme =
             headers.values("authorization").next().map(|value| basic::scheme(value).to_vec());
+        let answer = config.jwk_set_response(&headers.method(), &headers.target());
+        if let Some(response) = answer {
+            let answered = Some(response.status);
+            return Self { verdict: None, scheme, changes: Vec::new(), answered };
+        }
         let mut changes = config.sanitiser.changes(headers);
         if !config.is_endpoint(&headers.method(), &headers.target()) {
-            return Self { verdict: None, scheme, changes };
+            return Self { verdict: None, scheme, changes, answered: None };
         }
         let verdict = if request.body.len() > config.max_body_bytes {
             let detail = "the body is longer than limits.max_body_bytes";
@@ -252,11 +259,12 @@ impl Decision {
             }
             Outcome::Denied(_) => changes.clear(),
         }
-        Self { verdict: Some(verdict), scheme, changes }
+        Self { verdict: Some(verdict), scheme, changes, answered: None }
     }
 
     fn outcome(&self) -> &'static str {
         match self.verdict.as_ref().map(|verdict| &verdict.outcome) {
+            None if self.answered.is_some() => "answered",
             None => "passed",
             Some(Outcome::Allowed(_)) => "allowed",
             Some(Outcome::Denied(_)) => "denied",
@@ -304,6 +312,9 @@ impl Decision {
 
     fn detail(&self) -> String {
         match (&self.verdict, self.rejection()) {
+            (None, _) if self.answered.is_some() => {
+                "the request is for signature.jwks_path: the filter answers it itself, with the public keys".into()
+            }
             (None, _) => {
                 "the request is not for an endpoint: only its header fields are sanitised".into()
             }
@@ -328,7 +339,7 @@ impl Decision {
             "client_id": self.verdict.as_ref().and_then(|verdict| verdict.client_id.as_deref()),
             "thumbprint": certificate.map(|certificate| certificate.thumbprint().to_string()),
             "subject": certificate.map(|certificate| certificate.subject().to_string()),
-            "status": answer.as_ref().map(|(status, _)| status),
+            "status": answer.as_ref().map(|(status, _)| *status).or(self.answered),
             "error": answer.as_ref().map(|(_, error)| error),
             "headers": set,
             "removed_headers": removed,
@@ -364,6 +375,9 @@ impl Decision {
         }
         if let Some((status, error)) = self.answer() {
             line("client sees", &format!("{status} {error}"));
+        }
+        if let Some(status) = self.answered {
+            line("client sees", &status.to_string());
         }
         let (set, removed) = self.header_changes();
         for (name, value) in set {

@@ -10,7 +10,7 @@ use base64::{
     Engine as _,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
-use certbound::{http_signature::SigningSecret, public_key::PublicKey};
+use certbound::{public_key::PublicKey, signing_key::SigningSecret};
 use clap::ValueEnum;
 use ed25519_dalek::pkcs8::KeypairBytes;
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};

@@ -1,6 +1,9 @@
 //! `clients`: from client metadata (RFC 7591 §2, RFC 8705 §2) to certificate rules.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
@@ -148,12 +151,13 @@ pub(super) fn require_free_authorization(
     clients: &HashMap<String, Client>,
     errors: &mut Vec<ConfigError>,
 ) {
-    let mut names: Vec<&str> = clients
-        .iter()
-        .filter(|(_, client)| client.upstream_authorization.is_some())
-        .map(|(client_id, _)| client_id.as_str())
-        .collect();
-    names.sort_unstable();
+    let mut names = BTreeSet::new();
+    names.extend(
+        clients
+            .iter()
+            .filter(|(_, client)| client.upstream_authorization.is_some())
+            .map(|(client_id, _)| client_id.as_str()),
+    );
     for client_id in names {
         errors.push(ConfigError::new(
             "upstream_authentication.basic",

@@ -7,11 +7,13 @@ use crate::{
     client::{Client, ClientAuthMethod},
     discovery::Discovery,
     endpoint::Endpoint,
+    jwk_set::JwkSet,
 };
 
 pub(super) fn compile(
     written: document::Discovery,
     endpoints: &[Endpoint],
+    jwk_set: Option<&JwkSet>,
     auth_methods: Vec<&'static str>,
     errors: &mut Vec<ConfigError>,
 ) -> Discovery {
@@ -29,6 +31,12 @@ pub(super) fn compile(
             errors.push(ConfigError::new(
                 at.as_str(),
                 "clients authenticate here, by one of `endpoints`, and nobody could read the document: leave GET and HEAD to it",
+            ));
+        }
+        if jwk_set.is_some_and(|jwk_set| jwk_set.path == *path) {
+            errors.push(ConfigError::new(
+                at.as_str(),
+                "the path of `signature.jwks_path`, which certbound answers itself: write another there",
             ));
         }
         paths.push(compile_path(at, path, errors));

@@ -154,7 +154,9 @@ pub(super) enum Format {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Signature {
-    pub(super) http_message_signature: HttpMessageSignature,
+    pub(super) http_message_signature: Option<HttpMessageSignature>,
+    pub(super) jws: Option<Jws>,
+    pub(super) jwks_path: Option<String>,
     pub(super) keys: Vec<Each<Key>>,
 }
 
@@ -168,6 +170,17 @@ pub(super) struct HttpMessageSignature {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Jws {
+    pub(super) name: Option<String>,
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) lifetime_seconds: Option<u64>,
+    #[serde(default)]
+    pub(super) x5c: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Key {
     pub(super) kid: String,
     pub(super) alg: Algorithm,
@@ -176,6 +189,8 @@ pub(super) struct Key {
 
 #[derive(Clone, Copy, Deserialize)]
 pub(super) enum Algorithm {
+    #[serde(rename = "ecdsa-p256-sha256")]
+    EcdsaP256Sha256,
     #[serde(rename = "ed25519")]
     Ed25519,
     #[serde(rename = "hmac-sha256")]

@@ -21,13 +21,14 @@ use crate::{
     client::{Client, Trust},
     discovery::Discovery,
     endpoint::{Endpoint, PathMatch, normalise_path, split_target},
-    http_signature::{HttpMessageSignature, SigningKey},
+    response::Response,
     sanitise::Sanitiser,
     trust::{MAXIMUM_CHAIN_CERTIFICATES, TrustAnchors},
     upstream_authentication::UpstreamAuthentication,
 };
 pub use certificate_header::{CertificateHeader, ChainHeader};
 use document::{Document, Each, Fault};
+pub use signature::Signature;
 
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub struct Config {
     /// Removes what clients must not write.
     pub sanitiser: Sanitiser,
     /// How and with which key the certificate header is signed.
-    pub signature: Option<(HttpMessageSignature, SigningKey)>,
+    pub signature: Option<Signature>,
     /// The most certificates that a client may present, its own included.
     pub max_chain_certificates: usize,
     /// Lower-case name of the header for `x5t#S256`.
@@ -130,6 +131,11 @@ impl Config {
         self.endpoints.iter().any(|endpoint| endpoint.matches(method, &path))
     }
 
+    /// The answer to a request for the public keys of the signatures, if it is one.
+    pub fn jwk_set_response(&self, method: &str, target: &str) -> Option<Response> {
+        self.signature.as_ref()?.jwk_set.as_ref()?.response(method, target)
+    }
+
     /// Who must have verified the certificate of a client that is not registered: any set of trust anchors, or Envoy if
     /// there is none.
     pub fn trust_in_unregistered(&self) -> Trust {
@@ -184,7 +190,7 @@ fn compile(
         upstream_authentication::compile(authentication, env, &mut names)
     });
     if let Some(UpstreamAuthentication::Basic(_)) = upstream_authentication {
-        clients::require_free_authorization(&clients, errors);
+        clients::require_free_authorization(&clients, names.errors);
     }
     let secret_header = match &upstream_authentication {
         Some(UpstreamAuthentication::Header(name, _)) => Some(name.as_str()),
@@ -195,7 +201,7 @@ fn compile(
         .chain([client_id_header.as_deref(), thumbprint_header.as_deref()].into_iter().flatten())
         .collect();
     let signature = match document.signature {
-        Some(signature) => Some(signature::compile(signature, &ours, env, errors)?),
+        Some(signature) => Some(signature::compile(signature, &ours, &endpoints, env, &mut names)?),
         None => None,
     };
     let discovery = document.discovery.map(|written| {
@@ -204,14 +210,17 @@ fn compile(
             document.unregistered_clients,
             certificate_header.verify_name.is_some(),
         );
-        discovery::compile(written, &endpoints, auth_methods, errors)
+        let jwk_set = signature.as_ref().and_then(|signature| signature.jwk_set.as_ref());
+        discovery::compile(written, &endpoints, jwk_set, auth_methods, names.errors)
     });
-    let label = signature.as_ref().map_or(DEFAULT_LABEL, |(signature, _)| &signature.label);
+    let message_signature =
+        signature.as_ref().and_then(|signature| signature.http_message_signature.as_ref());
+    let jws = signature.as_ref().and_then(|signature| signature.jws.as_ref());
     Some(Config {
         sanitiser: Sanitiser::new(
-            ours.iter().copied().chain(secret_header),
+            ours.iter().copied().chain(secret_header).chain(jws.map(|jws| jws.name.as_str())),
             certificate_header.numbered_prefix(),
-            label,
+            message_signature.map_or(DEFAULT_LABEL, |signature| &signature.label),
         ),
         certificate_header,
         certificate_source: document.certificate_source,

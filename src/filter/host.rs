@@ -8,7 +8,7 @@ use proxy_wasm::{
     types::{BufferType, MapType, Status},
 };
 
-use crate::{headers::Headers, rejection::Response, request::Connection, sanitise::HeaderChange};
+use crate::{headers::Headers, request::Connection, response::Response, sanitise::HeaderChange};
 
 /// The host did not do what it was asked.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use crate::{
     headers::Headers,
     rejection::{Reason, Rejection},
     request::Request,
+    response::Response,
     sanitise::{HeaderChange, Sanitiser},
     trust::{self, VerdictCache},
 };
@@ -90,6 +91,9 @@ fn configure(size: usize) -> Result<Active, String> {
     if !config.trust_anchors.is_empty() {
         trust::require_known_answers().map_err(|error| error.to_string())?;
     }
+    if let Some(signature) = &config.signature {
+        signature.key.secret.require_right_signature().map_err(|error| error.to_string())?;
+    }
     let now = host::now().map_err(unavailable)?;
     for (name, anchors) in &config.trust_anchors {
         for warning in anchors.warnings(now) {
@@ -113,8 +117,8 @@ enum State {
     Holding(Headers),
     /// Nothing is left to decide: not at an endpoint, or decided.
     Passing,
-    /// Answered.
-    Refused,
+    /// Nothing of it goes to the server.
+    Answered,
 }
 
 impl Context for Stream {}
@@ -125,6 +129,11 @@ impl HttpContext for Stream {
             Ok(headers) => headers,
             Err(error) => return self.refuse_for(error),
         };
+        if let Some(response) =
+            self.active.config.jwk_set_response(&headers.method(), &headers.target())
+        {
+            return self.answer(&response);
+        }
         if !self.active.config.is_endpoint(&headers.method(), &headers.target()) {
             return match self.expect_document(&headers) {
                 Ok(()) => Action::Continue,
@@ -138,7 +147,7 @@ impl HttpContext for Stream {
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.state {
             State::Passing => Action::Continue,
-            State::Refused => Action::Pause,
+            State::Answered => Action::Pause,
             // `size` is what Envoy holds in all. Its own limits differ between HTTP/1.1 and HTTP/2.
             State::Holding(_) if size > self.active.config.max_body_bytes => {
                 self.refuse(Rejection::new(
@@ -159,7 +168,7 @@ impl HttpContext for Stream {
         }
         match self.state {
             State::Passing => Action::Continue,
-            State::Refused => Action::Pause,
+            State::Answered => Action::Pause,
             State::Holding(_) => self.decide(self.active.config.max_body_bytes),
         }
     }
@@ -191,7 +200,7 @@ impl Stream {
 
     /// Judges the request, of whose body at most `size` bytes are there.
     fn decide(&mut self, size: usize) -> Action {
-        let State::Holding(headers) = std::mem::replace(&mut self.state, State::Refused) else {
+        let State::Holding(headers) = std::mem::replace(&mut self.state, State::Answered) else {
             return Action::Pause;
         };
         match self.judge(headers, size) {
@@ -246,8 +255,12 @@ impl Stream {
             self.state = State::Passing;
             return Action::Continue;
         };
-        self.state = State::Refused;
-        if host::respond(&rejection.response(scheme)).is_err() {
+        self.answer(&rejection.response(scheme))
+    }
+
+    fn answer(&mut self, response: &Response) -> Action {
+        self.state = State::Answered;
+        if host::respond(response).is_err() {
             error!("the host did not take the answer; the request stays paused");
         }
         Action::Pause

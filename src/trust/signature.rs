@@ -24,7 +24,9 @@ use std::{
 };
 
 use der::{Decode as _, Reader as _, SliceReader};
-use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use p256::{
+    ecdsa::signature::hazmat::PrehashVerifier as _, elliptic_curve::point::AffineCoordinates as _,
+};
 use rustls_pki_types::{
     AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
 };
@@ -143,16 +145,23 @@ const MAXIMUM_COST: u32 = 14_000;
 /// the key identifiers are right has none.
 const MAXIMUM_COST_OF_FAILURES: u32 = 6_000;
 
+// From coordinates rather than from SEC 1 bytes, which links decompression of points for nothing.
+
 fn p256_key(point: &[u8]) -> Option<p256::ecdsa::VerifyingKey> {
-    is_uncompressed(point).then(|| p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok())?
+    let (x, y) = uncompressed(point)?.split_at_checked(32)?;
+    let point = p256::AffinePoint::from_coordinates(x.try_into().ok()?, y.try_into().ok()?);
+    p256::ecdsa::VerifyingKey::from_affine(point.into_option()?).ok()
 }
 
 fn p384_key(point: &[u8]) -> Option<p384::ecdsa::VerifyingKey> {
-    is_uncompressed(point).then(|| p384::ecdsa::VerifyingKey::from_sec1_bytes(point).ok())?
+    let (x, y) = uncompressed(point)?.split_at_checked(48)?;
+    let point = p384::AffinePoint::from_coordinates(x.try_into().ok()?, y.try_into().ok()?);
+    p384::ecdsa::VerifyingKey::from_affine(point.into_option()?).ok()
 }
 
-fn is_uncompressed(point: &[u8]) -> bool {
-    point.first() == Some(&4)
+/// The coordinates of a point in the one encoding that is accepted (SEC 1 §2.3.3).
+fn uncompressed(point: &[u8]) -> Option<&[u8]> {
+    point.strip_prefix(&[4])
 }
 
 fn ed25519_key(point: &[u8]) -> Option<ed25519_dalek::VerifyingKey> {

@@ -11,7 +11,7 @@ use crate::{
 /// A verified HTTP message signature.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpMessageSignature {
-    /// The names of the covered components in their order.
+    /// The covered components in their order: names, or identifiers where they have parameters.
     pub components: Vec<String>,
     /// Seconds since the Unix epoch.
     pub created: u64,
@@ -87,47 +87,33 @@ pub(super) fn verify(
     Ok(Some(HttpMessageSignature { components, created, expires, nonce, keyid, algorithm }))
 }
 
-/// The covered components and the string that was signed (§2.5).
+/// The covered components, by name or, where they have parameters, by identifier, and the string that was signed (§2.5).
 fn signature_base(
     input: &InnerList,
     request: &Received<'_>,
 ) -> Result<(Vec<String>, String), Refusal> {
-    let mut names: Vec<String> = Vec::new();
+    let mut covered: Vec<String> = Vec::new();
     let mut base = String::new();
     for item in &input.items {
-        let name = item.bare_item.as_string().map(StringRef::as_str).unwrap_or_default();
-        let unsupported = || Refusal::Component { name: name.to_owned() };
-        let component =
-            component(name).filter(|_| item.params.is_empty()).ok_or_else(unsupported)?;
-        if names.iter().any(|covered| covered == name) {
-            return Err(Refusal::RepeatedComponent { name: name.to_owned() });
+        let written = item.bare_item.as_string().map(StringRef::as_str).unwrap_or_default();
+        let unsupported = || Refusal::Component { name: written.to_owned() };
+        let component = Component::from_item(item.clone()).map_err(|_| unsupported())?;
+        let name = match item.params.is_empty() {
+            true => written.to_owned(),
+            false => component.to_string(),
+        };
+        if covered.contains(&name) {
+            return Err(Refusal::RepeatedComponent { name });
         }
         let value = component.value(&request.signed).map_err(|_| unsupported())?;
-        let value = value.ok_or_else(|| Refusal::Absent { field: name.to_owned() })?;
-        base.push_str(&format!("\"{name}\": {value}\n"));
-        names.push(name.to_owned());
+        let value = value.ok_or_else(|| Refusal::Absent { field: name.clone() })?;
+        base.push_str(&format!("{component}: {value}\n"));
+        covered.push(name);
     }
     let mut list = ListSerializer::new();
     list.members([&ListEntry::InnerList(input.clone())]);
     base.push_str(&format!("\"@signature-params\": {}", list.finish().unwrap_or_default()));
-    Ok((names, base))
-}
-
-fn component(name: &str) -> Option<Component> {
-    let is_field = |name: &str| {
-        let is_name = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
-        };
-        !name.is_empty() && name.bytes().all(is_name)
-    };
-    Some(match name {
-        "@authority" => Component::Authority,
-        "@method" => Component::Method,
-        "@path" => Component::Path,
-        "@query" => Component::Query,
-        _ if is_field(name) => Component::Field(name.to_owned()),
-        _ => return None,
-    })
+    Ok((covered, base))
 }
 
 fn string<'a>(member: &'a ListEntry, parameter: &str) -> Option<&'a str> {

@@ -8,7 +8,6 @@ use serde::{
 
 use super::{Policy, Received, Refusal, choose};
 use crate::{
-    http_signature::Component,
     jwt::{self, CompactJws},
     thumbprint::Thumbprint,
     verification_key::VerificationKey,
@@ -130,11 +129,8 @@ pub(super) fn verify(
     if claims.htm != request.signed.method {
         return Err(Refusal::Claim { name: "htm" });
     }
-    let value = |component: Component| component.value(&request.signed).ok().flatten();
-    let uri = value(Component::Authority)
-        .zip(value(Component::Path))
-        .map(|(authority, path)| format!("https://{authority}{path}"));
-    if uri.as_ref() != Some(&claims.htu) {
+    let signed = &request.signed;
+    if claims.htu != format!("https://{}{}", signed.normalised_authority(), signed.path()) {
         return Err(Refusal::Claim { name: "htu" });
     }
     let mut bound_by = vec!["htm", "htu"];

@@ -1,5 +1,6 @@
 // A faulty plugin configuration stops Envoy and says where it is wrong; a sound one does not, in JSON text or as a Struct.
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -18,6 +19,14 @@ const pems = (...names) => names.map((name) => pki[name].certificate).join('');
 const clientCa = { certificates: pems('client-ca') };
 const anchors = (set) => ({ endpoints, trust_anchors: { 'client-ca': set } });
 const signature = (http_message_signature, ...keys) => ({ endpoints, signature: { http_message_signature, keys } });
+
+const privatePem = ({ privateKey }, options) => privateKey.export({ type: 'pkcs8', format: 'pem', ...options });
+const pemKey = (kid, alg, value) => ({ kid, alg, key: { value } });
+const p256 = privatePem(generateKeyPairSync('ec', { namedCurve: 'P-256' }));
+const jws = (changes, jwks_path, pem) => ({
+  endpoints,
+  signature: { jws: { issuer: 'a', audience: 'b', ...changes }, keys: [pem ? pemKey('current', 'ecdsa-p256-sha256', pem) : key], jwks_path },
+});
 
 // [what is wrong, the configuration, the path of the key, a part of what to write instead]
 const single = [
@@ -38,6 +47,16 @@ const single = [
   ['discovery without an origin', { endpoints, discovery: { paths: ['/metadata'] } }, 'discovery', '`mtls_origin`'],
   ['discovery of no document', { endpoints, discovery: { paths: [], mtls_origin: 'https://a' } }, 'discovery.paths', 'openid-configuration'],
   ['an unknown key of discovery', { endpoints, discovery: { path: '/metadata', paths: [] } }, 'discovery.path', '`paths`'],
+  ['nothing to sign', { endpoints, signature: { keys: [key] } }, 'signature', '`jws`'],
+  ['a JWS without issuer', { endpoints, signature: { jws: { audience: 'a' }, keys: [key] } }, 'signature.jws', '`issuer`'],
+  ['a JWS in the header of the certificate', jws({ name: 'Client-Cert' }), 'signature.jws.name', 'name of its own'],
+  ['a signature over itself', signature({ components: ['client-cert', '"signature";key="certbound"'] }, key),
+    'signature.http_message_signature.components[1]', 'label of another'],
+  ['a JWK set of shared keys only', jws({}, '/jwks'), 'signature.jwks_path', '`ed25519`'],
+  ['a JWK set at no normal path', jws({}, '/%6awks', p256), 'signature.jwks_path', '`/jwks`'],
+  ['a JWK set at no path', jws({}, 'jwks', p256), 'signature.jwks_path', 'first `/`'],
+  ['a JWK set below a prefix of endpoints', { ...jws({}, '/oauth/jwks', p256), endpoints: [{ path_prefix: '/oauth/', methods: ['PUT'] }] },
+    'signature.jwks_path', 'an endpoint'],
   ['no signing key', signature({}), 'signature.keys', 'at least one key'],
   ['a key that the environment lacks', signature({}, { ...key, key: { env: 'NOT_THERE' } }), 'signature.keys[0].key', 'host_env_keys'],
   ['an unknown signature algorithm', signature({}, { ...key, alg: 'rsa-pss-sha512' }), 'signature.keys[0].alg', '`ed25519`'],
@@ -283,7 +302,14 @@ const several = [
     thumbprint_header: 'name of its own',
   }],
   ['every faulty signature setting', signature(
-    { label: 'Certbound', components: ['@method', '@target-uri', '@method'], lifetime_seconds: 0 },
+    {
+      label: 'Certbound',
+      components: [
+        '@method', '@targeturi', '@method', '@status', 'Accept', 'host', 'connection', 'signature', '"signature";key="Certbound"',
+        '"x";sf', '@query-param', '"@query-param";name="a b"', '"x";tr', '"x";bs;key="a"', '"client-cert";key="a"',
+      ],
+      lifetime_seconds: 0,
+    },
     key,
     key,
     { ...key, kid: 'both', key: { ...key.key, env: 'SIGNING_KEY' } },
@@ -294,11 +320,54 @@ const several = [
     'signature.http_message_signature.components': '`client-cert`',
     'signature.http_message_signature.components[1]': '`@authority`',
     'signature.http_message_signature.components[2]': 'twice',
+    'signature.http_message_signature.components[3]': 'certbound signs requests',
+    'signature.http_message_signature.components[4]': 'lower case',
+    'signature.http_message_signature.components[5]': '`@authority`',
+    'signature.http_message_signature.components[6]': 'ends there',
+    'signature.http_message_signature.components[7]': 'key="sig1"',
+    'signature.http_message_signature.components[8]': 'parameters',
+    'signature.http_message_signature.components[9]': '`;bs`',
+    'signature.http_message_signature.components[10]': 'name="…"',
+    'signature.http_message_signature.components[11]': 'name="a%20b"',
+    'signature.http_message_signature.components[12]': 'trailer',
+    'signature.http_message_signature.components[13]': '`bs`',
     'signature.http_message_signature.lifetime_seconds': 'a number from',
     'signature.keys[1].kid': 'the same kid',
     'signature.keys[2].key': 'exactly one',
     'signature.keys[3].key': 'base64',
     'signature.keys[4].key': 'PKCS#8',
+  }],
+  ['every faulty signing key', {
+    endpoints,
+    signature: {
+      jws: { issuer: ' ', audience: '', lifetime_seconds: 3601, name: 'Signature' },
+      keys: [
+        pemKey('good', 'ecdsa-p256-sha256', p256),
+        pemKey('good-again', 'ecdsa-p256-sha256', p256),
+        pemKey('p-384', 'ecdsa-p256-sha256', privatePem(generateKeyPairSync('ec', { namedCurve: 'P-384' }))),
+        pemKey('ed25519', 'ecdsa-p256-sha256', privatePem(generateKeyPairSync('ed25519'))),
+        pemKey('sec1', 'ecdsa-p256-sha256', privatePem(generateKeyPairSync('ec', { namedCurve: 'P-256' }), { type: 'sec1' })),
+        pemKey('public', 'ed25519', generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' })),
+        pemKey('encrypted', 'ed25519', privatePem(generateKeyPairSync('ed25519'), { cipher: 'aes-256-cbc', passphrase: secret })),
+        { kid: 'zero', alg: 'hmac-sha256', key: { value: Buffer.alloc(32).toString('base64') } },
+        { kid: 'short', alg: 'hmac-sha256', key: { value: Buffer.from(secret).toString('base64') } },
+      ],
+      jwks_path: '/oauth/token',
+    },
+  }, {
+    'signature.jws.issuer': 'https://proxy.example.com',
+    'signature.jws.audience': 'https://as.example.com',
+    'signature.jws.lifetime_seconds': 'a number from',
+    'signature.jws.name': 'another meaning',
+    'signature.keys[1].key': '`good`',
+    'signature.keys[2].key': 'P-256',
+    'signature.keys[3].key': 'P-256',
+    'signature.keys[4].key': 'openssl pkcs8 -topk8',
+    'signature.keys[5].key': 'private key',
+    'signature.keys[6].key': '-nocrypt',
+    'signature.keys[7].key': 'random',
+    'signature.keys[8].key': 'at least 32',
+    'signature.jwks_path': 'an endpoint',
   }],
 ];
 
@@ -330,8 +399,17 @@ const sound = {
     client_id_header: 'X-Client-Id',
     thumbprint_header: 'X-Client-Cert-Thumbprint',
     signature: {
-      http_message_signature: { label: 'certbound', components: ['client-cert', '@method'], lifetime_seconds: 60 },
-      keys: [key],
+      http_message_signature: {
+        label: 'certbound',
+        components: [
+          'client-cert', '@method', '@target-uri', '"@query-param";name="a%20b"', '"signature";key="sig1"', '"x-request";bs', '"priority";sf',
+          'accept', 'client-cert-jwt',
+        ],
+        lifetime_seconds: 60,
+      },
+      jws: { name: 'Client-Cert-JWT', issuer: 'https://proxy.example.com', audience: 'https://as.example.com', lifetime_seconds: 60, x5c: true },
+      keys: [key, pemKey('next', 'ecdsa-p256-sha256', p256), pemKey('after', 'ed25519', privatePem(generateKeyPairSync('ed25519')))],
+      jwks_path: '/.well-known/certbound-jwks.json',
     },
     limits: { max_body_bytes: 65536, max_chain_certificates: 5 },
     upstream_authentication: { header: { name: 'X-Proxy-Key', value: { value: secret } } },

@@ -4,5 +4,7 @@ import { required } from './envoy.mjs';
 required('tests/envoy/node_modules/.package-lock.json');
 export const { default: signatures } = await import('http-message-signatures');
 export const { parseDictionary } = await import('structured-headers');
+export const messageSignature = await import('http-message-sig');
+export const jose = await import('jose');
 export const openid = await import('openid-client');
 export const { Agent, fetch } = await import('undici');

@@ -16,6 +16,9 @@ export function field(received, name) {
 
 const folded = (name) => name.replaceAll(/[^a-z0-9]/g, '-');
 
+/** The certificate that a JWS is about (RFC 8705 section 3.1). */
+const thumbprintIn = (jws) => JSON.parse(Buffer.from(jws.split('.')[1], 'base64url')).cnf['x5t#S256'];
+
 /** Names under which some server looks for a certificate, or for what a proxy found in one. */
 const looksAuthenticated = ([name]) =>
   /cert|(ssl|tls)-client|mtls|wscc|client-(dn|verify)|ssl-(verify|issuer|subject)|^x-client-id$/.test(folded(name));
@@ -56,7 +59,12 @@ export async function startUpstream({ isHolder, credentials, answer = (_, respon
     const read = readings(received);
     const clientIds = new Set(read.map(({ clientId }) => clientId));
     const areHolders = clientIds.size > 0 && [...clientIds].every((clientId) => isHolder({ clientId, presented, exchange }));
-    const isGenuine = ([name, value]) => (name === 'x-client-id' ? clientIds.size === 1 && clientIds.has(value) : [...credentials(presented), ...(/verify/.test(name) ? ['SUCCESS'] : [])].includes(value));
+    const genuine = credentials(presented);
+    const isGenuine = ([name, value]) => {
+      if (name === 'x-client-id') return clientIds.size === 1 && clientIds.has(value);
+      if (/verify/.test(name)) return value === 'SUCCESS';
+      return genuine.includes(name.endsWith('-jwt') ? thumbprintIn(value) : value);
+    };
     for (const header of authenticated.filter((header) => !areHolders || !isGenuine(header))) {
       const claims = read.map(({ reading, clientId }) => `${clientId} (${reading})`).join(', ') || 'nobody';
       violations.push(`${exchange}: ${claims} with ${presented} reached the server with ${header.join(': ')}`);

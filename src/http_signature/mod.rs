@@ -1,0 +1,195 @@
+//! HTTP message signatures (RFC 9421): covered components, the signature base and its signing.
+
+mod component;
+
+use std::fmt;
+
+use sfv::{KeyRef, ListSerializer, StringRef};
+use sha2::{Digest as _, Sha256};
+
+use crate::{client_cert::byte_sequence, endpoint::split_target, signing_key::SigningKey};
+pub use component::{Component, InvalidComponent};
+
+/// What of a request can be covered.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedRequest<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Host and optional port. The scheme is https.
+    pub authority: &'a str,
+    /// The request target in origin form: path and query.
+    pub target: &'a str,
+    /// Header fields with lower-case names.
+    pub fields: &'a [(String, Vec<u8>)],
+}
+
+impl SignedRequest<'_> {
+    /// The authority in lower case and without the scheme's port (RFC 9421 §2.2.3).
+    pub fn normalised_authority(&self) -> String {
+        let authority = self.authority.to_ascii_lowercase();
+        authority.strip_suffix(":443").unwrap_or(&authority).to_owned()
+    }
+
+    /// The path as it was sent, never empty (RFC 9421 §2.2.6).
+    pub fn path(&self) -> &str {
+        match split_target(self.target) {
+            ("", _) => "/",
+            (path, _) => path,
+        }
+    }
+
+    /// The query as it was sent, without `?`.
+    pub fn query(&self) -> Option<&str> {
+        let (_, query) = split_target(self.target);
+        query
+    }
+}
+
+/// The value of `Content-Digest` for a body (RFC 9530 §2).
+pub fn content_digest(body: &[u8]) -> String {
+    format!("sha-256={}", byte_sequence(&Sha256::digest(body)))
+}
+
+/// Signature parameters (RFC 9421 §2.3), written in this order.
+#[derive(Clone, Debug, Default)]
+pub struct SignatureParameters<'a> {
+    /// Seconds since the Unix epoch.
+    pub created: Option<u64>,
+    /// Seconds since the Unix epoch.
+    pub expires: Option<u64>,
+    /// A value that is used once.
+    pub nonce: Option<&'a str>,
+    /// The key's identifier.
+    pub keyid: Option<&'a str>,
+    /// The algorithm's name in the IANA registry.
+    pub alg: Option<&'a str>,
+    /// The application's name.
+    pub tag: Option<&'a str>,
+}
+
+/// The string to be signed (RFC 9421 §2.5), with the value of its last line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignatureBase {
+    /// The whole base.
+    pub base: String,
+    /// `@signature-params`, which is also the member value in `Signature-Input`.
+    pub signature_params: String,
+}
+
+impl SignatureBase {
+    /// Builds the base. Components that the request lacks are left out.
+    ///
+    /// # Errors
+    /// When a value or parameter cannot be represented.
+    pub fn new(
+        components: &[Component],
+        parameters: &SignatureParameters<'_>,
+        request: &SignedRequest<'_>,
+    ) -> Result<Self, Unsignable> {
+        let mut base = String::new();
+        let mut list = ListSerializer::new();
+        let mut covered = list.inner_list();
+        for component in components {
+            let Some(value) = component.value(request)? else { continue };
+            covered.items([component.identifier()]);
+            base.push_str(&format!("{component}: {value}\n"));
+        }
+        let mut serializer = covered.finish();
+        for (name, value) in [("created", parameters.created), ("expires", parameters.expires)] {
+            if let Some(value) = value {
+                let value = sfv::Integer::try_from(value).map_err(|_| unsignable(name))?;
+                serializer = serializer.parameter(KeyRef::constant(name), value);
+            }
+        }
+        for (name, value) in [
+            ("nonce", parameters.nonce),
+            ("keyid", parameters.keyid),
+            ("alg", parameters.alg),
+            ("tag", parameters.tag),
+        ] {
+            if let Some(value) = value {
+                let value = StringRef::from_str(value).map_err(|_| unsignable(name))?;
+                serializer = serializer.parameter(KeyRef::constant(name), value);
+            }
+        }
+        let _ = serializer.finish();
+        let signature_params = list.finish().unwrap_or_default();
+        base.push_str(&format!("\"@signature-params\": {signature_params}"));
+        Ok(Self { base, signature_params })
+    }
+}
+
+fn unsignable(parameter: &str) -> Unsignable {
+    Unsignable::new(parameter, "has no serialisation")
+}
+
+/// A part of a request, or a parameter, that no signature can carry unambiguously.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unsignable {
+    what: String,
+    problem: &'static str,
+}
+
+impl Unsignable {
+    /// `what` is to be signed, but has this problem.
+    pub(crate) fn new(what: impl Into<String>, problem: &'static str) -> Self {
+        Self { what: what.into(), problem }
+    }
+}
+
+impl fmt::Display for Unsignable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is to be signed, but {}", self.what, self.problem)
+    }
+}
+
+impl std::error::Error for Unsignable {}
+
+/// What certbound signs and how its signature is labelled.
+#[derive(Clone, Debug)]
+pub struct HttpMessageSignature {
+    /// The member name in `Signature` and `Signature-Input`.
+    pub label: String,
+    /// Covered components, in this order.
+    pub components: Vec<Component>,
+    /// From `created` to `expires`.
+    pub lifetime_seconds: u64,
+}
+
+/// The `tag` parameter of every signature of certbound.
+pub const TAG: &str = "certbound";
+
+impl HttpMessageSignature {
+    /// Whether a field, or a part of it, is covered.
+    pub fn covers(&self, field: &str) -> bool {
+        self.components.iter().any(|component| component.name() == field)
+    }
+
+    /// Signs a request and returns the members to be added to `Signature-Input` and `Signature`.
+    ///
+    /// # Errors
+    /// When a covered component cannot be signed.
+    pub fn sign(
+        &self,
+        key: &SigningKey,
+        request: &SignedRequest<'_>,
+        created: u64,
+        nonce: &str,
+    ) -> Result<[String; 2], Unsignable> {
+        let parameters = SignatureParameters {
+            created: Some(created),
+            expires: Some(created.saturating_add(self.lifetime_seconds)),
+            nonce: Some(nonce),
+            keyid: Some(&key.kid),
+            alg: Some(key.secret.algorithm()),
+            tag: Some(TAG),
+        };
+        let base = SignatureBase::new(&self.components, &parameters, request)?;
+        let signature = key.secret.sign(base.base.as_bytes());
+        let label = &self.label;
+        Ok([
+            format!("{label}={}", base.signature_params),
+            format!("{label}={}", byte_sequence(&signature)),
+        ])
+    }
+}

@@ -1,0 +1,73 @@
+//! The signatures over what a request with a certificate carries to the server.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use crate::{
+    certificate::Certificate,
+    config::{Config, Signature},
+    forward::require_length,
+    http_signature::{SignedRequest, Unsignable, content_digest},
+    jws::Statement,
+    rejection::{Reason, Rejection},
+    request::Request,
+    sanitise::{HeaderChange, changed},
+};
+
+/// Adds the fields that sign a request to the changes of its other fields. `client_id` is the client that the certificate
+/// authenticated, if it did.
+///
+/// # Errors
+/// When a part of the request cannot be signed, when the JWS would be too long, and when there is no randomness.
+pub(crate) fn sign(
+    config: &Config,
+    signature: &Signature,
+    request: &Request,
+    (certificate, client_id): (&Certificate, Option<&str>),
+    mut changes: Vec<HeaderChange>,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
+) -> Result<Vec<HeaderChange>, Rejection> {
+    let headers = &request.headers;
+    let (method, authority, target) = (headers.method(), headers.authority(), headers.target());
+    let signed =
+        SignedRequest { method: &method, authority: &authority, target: &target, fields: &[] };
+    let key = &signature.key;
+    if let Some(jws) = &signature.jws {
+        let jti = unique(random)?;
+        let statement = Statement { certificate, client_id, request: &signed, body: &request.body };
+        let value = jws.sign(key, &statement, request.now, &jti).map_err(unsignable)?;
+        require_length(config, &jws.name, &value)?;
+        changes.push(HeaderChange::Set(jws.name.clone(), value.into_bytes()));
+    }
+    if let Some(message_signature) = &signature.http_message_signature {
+        let nonce = unique(random)?;
+        if message_signature.covers("content-digest") {
+            let digest = content_digest(&request.body).into_bytes();
+            changes.push(HeaderChange::Set("content-digest".into(), digest));
+        }
+        // The fields as the server will see them.
+        let forwarded = changed(&changed(headers, &config.sanitiser.changes(headers)), &changes);
+        let signed = SignedRequest { fields: &forwarded.0, ..signed };
+        let ours = message_signature.sign(key, &signed, request.now, &nonce).map_err(unsignable)?;
+        let others = config.sanitiser.signatures_of_others(headers);
+        for ((name, ours), others) in
+            ["signature-input", "signature"].into_iter().zip(ours).zip(others)
+        {
+            let members = others.map_or_else(|| ours.clone(), |others| format!("{others}, {ours}"));
+            changes.push(HeaderChange::Set(name.to_owned(), members.into_bytes()));
+        }
+    }
+    Ok(changes)
+}
+
+/// 128 random bits, which no other request has.
+fn unique(random: &mut dyn FnMut(&mut [u8]) -> bool) -> Result<String, Rejection> {
+    let mut bytes = [0; 16];
+    if !random(&mut bytes) {
+        return Err(Rejection::new(Reason::HostError, "the host gave no random bytes"));
+    }
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn unsignable(error: Unsignable) -> Rejection {
+    Rejection::new(Reason::BodyUnreadable, error.to_string())
+}
