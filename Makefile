@@ -63,10 +63,14 @@ bench: .toolchain ## Measure path validation natively and in V8 (tables on stand
 	@printf '\nWebAssembly in V8\n\n' && node --no-warnings bench/wasi.mjs target/wasm32-wasip1/release/certbound-bench.wasm
 
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (needs cargo-fuzz and a nightly toolchain)
-	for target in $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs))); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384 || exit 1; \
+	@# New inputs go to the first directory; the second one is read only.
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p build/fuzz/$$target; \
+		cargo +nightly fuzz run $$target build/fuzz/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=16384 || exit 1; \
 	done
 
 .PHONY: deny

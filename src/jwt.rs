@@ -61,16 +61,19 @@ impl ClientAssertion {
         if !is_object(&payload) {
             return Err(InvalidJwt);
         }
-        // Go matches names without case: `Sub` must not be another subject to it.
+        // The JSON reader does not look for UTF-8 in claims that are ignored, where a lenient one may find a quote.
+        let payload = str::from_utf8(&payload).map_err(|_| InvalidJwt)?;
+        // Go matches names by Unicode case folding: neither `Sub` nor `ſub` (U+017F) may be another subject to it.
         let members: BTreeMap<String, IgnoredAny> =
-            serde_json::from_slice(&payload).map_err(|_| InvalidJwt)?;
+            serde_json::from_str(payload).map_err(|_| InvalidJwt)?;
         let is_ambiguous = |name: &String| {
-            ["iss", "sub"].iter().any(|claim| name != claim && name.eq_ignore_ascii_case(claim))
+            let folded = name.to_uppercase();
+            ["iss", "sub"].iter().any(|claim| name != claim && folded == claim.to_uppercase())
         };
         if members.keys().any(is_ambiguous) {
             return Err(InvalidJwt);
         }
-        serde_json::from_slice(&payload).map_err(|_| InvalidJwt)
+        serde_json::from_str(payload).map_err(|_| InvalidJwt)
     }
 }
 
@@ -107,6 +110,8 @@ mod tests {
             r#"{"sub":"a","sub":"b"}"#,
             r#"{"sub":"a","\u0073ub":"b"}"#,
             r#"{"sub":"a","Sub":"b"}"#,
+            r#"{"sub":"a","ſub":"b"}"#,
+            r#"{"sub":"a","iſS":"b"}"#,
             r#"{"iss":"a"}"#,
             r#"{"sub":1}"#,
             r#"["a","b"]"#,
@@ -116,6 +121,12 @@ mod tests {
         ] {
             assert_eq!(ClientAssertion::parse(&jwt(payload)), Err(InvalidJwt), "{payload}");
         }
+    }
+
+    #[test]
+    fn claims_that_are_not_utf_8_are_rejected() {
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(b"{\"x\":\"\xc0\xa2\",\"sub\":\"a\"}");
+        assert_eq!(ClientAssertion::parse(&format!("e30.{payload}.AA")), Err(InvalidJwt));
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! Whole requests, under several configurations.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| certbound_oracles::run("decision", input));
