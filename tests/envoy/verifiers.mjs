@@ -74,7 +74,7 @@ const pem = (key) => (Buffer.isBuffer(key) ? key.toString('base64') : key.export
 
 /** Python's libraries, in a process that answers in the order in which it is asked. */
 export function startPython() {
-  required('build/venv/verifiers');
+  required('build/venv/signature-libraries');
   const python = spawn(join(root, 'build/venv/bin/python'), [join(root, 'tests/envoy/verify.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
   process.once('exit', () => python.kill());
   const lines = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
