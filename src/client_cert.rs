@@ -39,25 +39,25 @@ impl CertificateHeaderFormat {
         matches!(self, Self::Traefik | Self::Xfcc)
     }
 
-    /// The value of the certificate's field. `intermediates` appear only where the format [holds
-    /// them](Self::holds_chain). All certificates are DER.
-    pub fn certificate(self, certificate: &[u8], intermediates: &[Vec<u8>]) -> String {
+    /// The value of the certificate's field. `intermediates` are given where they are to stand there too, which only some
+    /// formats [can](Self::holds_chain). All certificates are DER.
+    pub fn certificate(self, certificate: &[u8], intermediates: Option<&[Vec<u8>]>) -> String {
+        let with_intermediates = || {
+            let intermediates = intermediates.unwrap_or_default().iter().map(Vec::as_slice);
+            std::iter::once(certificate).chain(intermediates)
+        };
         match self {
             Self::Base64Der => BASE64_STANDARD.encode(certificate),
             Self::Pem => one_line(certificate),
             Self::Rfc9440 => byte_sequence(certificate),
-            Self::Traefik => std::iter::once(certificate)
-                .chain(intermediates.iter().map(Vec::as_slice))
+            Self::Traefik => with_intermediates()
                 .map(|der| BASE64_STANDARD.encode(der))
                 .collect::<Vec<_>>()
                 .join(","),
             Self::UrlencodedPem => url_encoded([certificate]),
             Self::Xfcc => {
-                let chain = (!intermediates.is_empty()).then(|| {
-                    url_encoded(
-                        std::iter::once(certificate).chain(intermediates.iter().map(Vec::as_slice)),
-                    )
-                });
+                // Envoy writes it without intermediates too, and there are servers that read nothing else.
+                let chain = intermediates.map(|_| url_encoded(with_intermediates()));
                 xfcc::element(
                     Thumbprint::of(certificate),
                     &url_encoded([certificate]),

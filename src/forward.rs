@@ -149,9 +149,9 @@ fn certificate_fields(
         }
     };
     let format = header.format;
-    let in_field: &[Vec<u8>] = match header.chain {
-        ChainHeader::WithCertificate => &intermediates,
-        _ => &[],
+    let in_field = match header.chain {
+        ChainHeader::WithCertificate => Some(intermediates.as_slice()),
+        _ => None,
     };
     let mut fields = vec![(header.name.clone(), format.certificate(certificate.der(), in_field))];
     match &header.chain {
@@ -160,7 +160,7 @@ fn certificate_fields(
         ChainHeader::Own(name) => fields.push((name.clone(), format.chain(&intermediates))),
         ChainHeader::Numbered { names, .. } => {
             let each = names.iter().zip(&intermediates);
-            fields.extend(each.map(|(name, der)| (name.clone(), format.certificate(der, &[]))));
+            fields.extend(each.map(|(name, der)| (name.clone(), format.certificate(der, None))));
         }
     }
     for (name, value) in &fields {

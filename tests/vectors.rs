@@ -64,7 +64,7 @@ const RFC_9440_CERTIFICATE: &str = concat!(
 fn rfc_9440_appendix_a_certificate_is_written_as_client_cert() {
     let certificate =
         Certificate::from_der(BASE64_STANDARD.decode(RFC_9440_CERTIFICATE).unwrap()).unwrap();
-    let field = CertificateHeaderFormat::Rfc9440.certificate(certificate.der(), &[]);
+    let field = CertificateHeaderFormat::Rfc9440.certificate(certificate.der(), None);
     assert_eq!(field, format!(":{RFC_9440_CERTIFICATE}:"));
     assert_eq!(
         certificate.subject_alt_names(),

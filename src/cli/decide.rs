@@ -216,7 +216,7 @@ const FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 /// The field in which Envoy tells what was presented, with `set_current_client_cert_details: { cert: true, chain: true }`.
 fn forwarded_client_cert(presented: &[Vec<u8>]) -> Option<(String, Vec<u8>)> {
     let (certificate, intermediates) = presented.split_first()?;
-    let element = CertificateHeaderFormat::Xfcc.certificate(certificate, intermediates);
+    let element = CertificateHeaderFormat::Xfcc.certificate(certificate, Some(intermediates));
     Some((FORWARDED_CLIENT_CERT.to_owned(), element.into_bytes()))
 }
 
