@@ -131,7 +131,7 @@ fn authorization(
 fn verify_value(verification: Verification) -> String {
     match verification {
         Verification::Failed(reason) => format!("FAILED:{}", reason.name()),
-        Verification::Registered => "FAILED:self signed certificate".into(),
+        Verification::Registered => "FAILED:self-signed certificate".into(),
         Verification::Verified => "SUCCESS".into(),
     }
 }
