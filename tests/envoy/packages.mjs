@@ -7,4 +7,5 @@ export const { parseDictionary } = await import('structured-headers');
 export const messageSignature = await import('http-message-sig');
 export const jose = await import('jose');
 export const openid = await import('openid-client');
+export const { default: Provider } = await import('oidc-provider');
 export const { Agent, fetch } = await import('undici');
