@@ -43,6 +43,10 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(SERVERS) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(PYTHON_LIBRARIES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
 
+.PHONY: test-debian
+test-debian: $(WASM) $(ENVOY) $(PKI) $(TEST_MODULES) build/debian/usr ## Compare with nginx, Apache and HAProxy, and read by Tomcat (Debian or Ubuntu, Java 17)
+	node --test tests/debian/*.test.mjs
+
 .PHONY: lint
 lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targets, documentation, envoy.yaml
 	cargo fmt --all --check
@@ -110,6 +114,14 @@ $(ENVOY) $(ENVOY_1_37) $(SERVERS):
 $(PYTHON_LIBRARIES): tests/envoy/requirements.txt $(ENVOY)
 	build/venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
+
+# Unpacked, not installed: nothing of the system changes.
+DEBIAN_PACKAGES := apache2-bin haproxy libtomcat10-embed-java libtomcat10-java nginx-light
+build/debian/usr:
+	mkdir -p build/debian/archives/partial
+	apt-get install --yes --quiet --no-install-recommends --download-only --reinstall \
+		-o Debug::NoLocking=true -o Dir::Cache::archives="$(CURDIR)/build/debian/archives" $(DEBIAN_PACKAGES)
+	for package in build/debian/archives/*.deb; do dpkg --extract "$$package" build/debian; done
 
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 	cargo run --locked --quiet -p demo-pki -- $(@D)
