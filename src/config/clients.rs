@@ -18,6 +18,7 @@ use crate::{
     certificate::Certificate,
     client::{Client, ClientAuthMethod, RegisteredCertificates, SubjectMatch},
     distinguished_name::DistinguishedName,
+    form,
     public_key::PublicKey,
     thumbprint::Thumbprint,
     upstream_authentication::Credential,
@@ -142,7 +143,26 @@ pub(super) fn compile(
             }
         }
     }
+    require_one_reading(&clients, errors);
     clients
+}
+
+/// RFC 6749 §2.3.1 form-encodes the user of `Authorization: Basic`, and not every server decodes it: no client may be
+/// another one undecoded.
+fn require_one_reading(clients: &HashMap<String, Client>, errors: &mut Vec<ConfigError>) {
+    for client_id in clients.keys() {
+        match form::decode(client_id) {
+            Ok(decoded) if decoded != *client_id && clients.contains_key(&decoded) => {
+                errors.push(ConfigError::new(
+                    "clients",
+                    format!(
+                        "some servers read `{client_id}` in Authorization as `{decoded}`, which is another client: rename one of the two"
+                    ),
+                ));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// `upstream_authentication.basic` takes the one `Authorization` field of a request that goes to the server with a

@@ -270,6 +270,10 @@ const several = [
     'upstream_authentication.basic.username': 'without colon',
     'upstream_authentication.basic.password': 'line end',
   }],
+  ['clients that servers may take for each other', {
+    endpoints,
+    clients: ['a+b', 'a b', 'c%20d', 'a-b'].map((client_id) => ({ client_id, token_endpoint_auth_method: 'none' })),
+  }, { clients: '`a+b` in Authorization as `a b`' }],
   ['two kinds of credentials of the proxy', {
     endpoints,
     upstream_authentication: {

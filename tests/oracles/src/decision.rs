@@ -160,7 +160,8 @@ fn deployments(pki: &Pki) -> BTreeMap<&'static str, Deployment> {
     with_crls["client-ca"]["crls"] = pki.crl("client-ca").into();
     let signature = |label: &str, alg: &str, key: &str| json!({ "http_message_signature": { "label": label }, "keys": [{ "kid": "1", "alg": alg, "key": { "value": key } }] });
     let ed25519 = signature("certbound", "ed25519", &pki.signing_key().to_pkcs8_pem());
-    let hmac = signature("gate", "hmac-sha256", &BASE64.encode(b"thirty-two bytes of an HMAC key."));
+    let hmac =
+        signature("gate", "hmac-sha256", &BASE64.encode(b"thirty-two bytes of an HMAC key."));
     let plain = |document: Value| Deployment {
         config: config(pki, document),
         certificate_header: "client-cert",
