@@ -58,6 +58,9 @@ const signers = {
   },
 };
 
+// The user of upstream_authentication.basic.
+const proxyUser = 'envoy';
+
 // The library of Cloudflare takes none of sf, bs and @query-param.
 const rareSigner = { ...signer('ed25519', { http_message_signature: { components: rare }, components: rare }), isForCloudflare: false };
 const jwsOnly = signer('ed25519', { jws: { issuer, audience }, components: [] });
@@ -69,11 +72,11 @@ before(async () => {
   const listener = ({ signature, environment }, rest) => ({ configuration: { ...registry, signature, ...rest }, environment });
   testbed = await startTestbed('signature', {
     ...Object.fromEntries(Object.entries(signers).map(([alg, of]) => [alg, listener(of)])),
-    rare: listener(rareSigner, { upstream_authentication: { basic: { username: 'envoy', password: { value: 'open sesame' } } } }),
+    rare: listener(rareSigner, { upstream_authentication: { basic: { username: proxyUser, password: { value: 'open sesame' } } } }),
     'jws only': listener(jwsOnly),
     'report': listener(signers.ed25519, { enforcement: 'report' }),
     'small': listener(signers['ecdsa-p256-sha256'], { certificate_header: { max_bytes: 900 } }),
-  }, isHolder);
+  }, isHolder, { proxyUser });
 });
 after(async () => {
   python?.stop();

@@ -44,9 +44,9 @@ function hasForgedSignature(received) {
 /**
  * Starts the server. Clients name the certificate of their connection in `x-presented`; `isHolder` tells whether the
  * clients that a request may be read to be from may use that certificate, and `credentials` which values may stand for it.
- * `answer` is what the server does once it has a whole request.
+ * `answer` is what the server does once it has a whole request, and `proxyUser` the user that the server knows as the proxy.
  */
-export async function startUpstream({ isHolder, credentials, answer = (_, response) => response.end('reached the server') }) {
+export async function startUpstream({ isHolder, credentials, proxyUser, answer = (_, response) => response.end('reached the server') }) {
   const exchanges = new Map();
   const violations = [];
 
@@ -56,7 +56,7 @@ export async function startUpstream({ isHolder, credentials, answer = (_, respon
     const authenticated = [...received.headers, ...received.trailers].filter(looksAuthenticated).filter((header) => !vouchesForNobody(header));
     if (authenticated.length === 0) return;
     const presented = field(received, 'x-presented');
-    const read = readings(received);
+    const read = readings(received).filter(({ clientId }) => clientId !== proxyUser || proxyUser === undefined);
     const clientIds = new Set(read.map(({ clientId }) => clientId));
     const areHolders = clientIds.size > 0 && [...clientIds].every((clientId) => isHolder({ clientId, presented, exchange }));
     const genuine = credentials(presented);
