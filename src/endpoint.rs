@@ -39,6 +39,16 @@ impl PathMatch {
     }
 }
 
+/// Whether servers are known to read a path differently: some decode `%2F`, merge slashes, drop `;` parameters or take
+/// backslashes for slashes, so that dot segments or a prefix lead elsewhere.
+pub fn is_ambiguous(path: &str) -> bool {
+    let path = decode_unreserved(path);
+    let escapes = ["%00", "%25", "%2F", "%3B", "%5C"];
+    path.contains(['\\', ';'])
+        || path.contains("//")
+        || escapes.iter().any(|escape| path.contains(escape))
+}
+
 /// The path of a request target without its query, and the query if there is one.
 pub fn split_target(target: &str) -> (&str, Option<&str>) {
     match target.split_once('?') {

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode;
 
 use crate::{
     basic,
-    endpoint::split_target,
+    endpoint::{is_ambiguous, split_target},
     form::{Form, ParameterValue},
     headers::Headers,
     jwt::ClientAssertion,
@@ -23,10 +23,16 @@ pub(crate) fn identify(request: &Request) -> Result<Identification, Rejection> {
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Rejection::new(Reason::BodyUnreadable, "the request target is not ASCII"));
     }
+    let (path, query) = split_target(&target);
+    if is_ambiguous(path) {
+        return Err(Rejection::new(
+            Reason::PathAmbiguous,
+            "the path has `;`, a backslash, two slashes or an escaped slash: servers differ in which endpoint it is",
+        ));
+    }
     require_form(headers)?;
     let form = Form::parse(&request.body)
         .map_err(|error| Rejection::new(Reason::BodyUnreadable, error.to_string()))?;
-    let (_, query) = split_target(&target);
     let query = Form::parse(query.unwrap_or_default().as_bytes()).map_err(|error| {
         Rejection::new(Reason::BodyUnreadable, format!("in the query: {error}"))
     })?;

@@ -49,13 +49,15 @@ pub enum Reason {
     MediaTypeUnsupported,
     /// A client of a TLS method sent another credential (RFC 6749 §2.3: one method per request).
     MultipleAuthenticationMethods,
+    /// The path is one that servers read differently.
+    PathAmbiguous,
     /// The certificate's names do not include the registered one (RFC 8705 §2.1.2).
     SubjectMismatch,
 }
 
 impl Reason {
     /// Every reason, for the definition of counters.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BodyTooLarge,
         Self::BodyUnreadable,
         Self::CertificateExpired,
@@ -75,6 +77,7 @@ impl Reason {
         Self::HostError,
         Self::MediaTypeUnsupported,
         Self::MultipleAuthenticationMethods,
+        Self::PathAmbiguous,
         Self::SubjectMismatch,
     ];
 
@@ -100,6 +103,7 @@ impl Reason {
             Self::HostError => "host_error",
             Self::MediaTypeUnsupported => "media_type_unsupported",
             Self::MultipleAuthenticationMethods => "multiple_authentication_methods",
+            Self::PathAmbiguous => "path_ambiguous",
             Self::SubjectMismatch => "subject_mismatch",
         }
     }
@@ -113,7 +117,8 @@ impl Reason {
             | Self::ClientIdMissing
             | Self::ClientIdRepeated
             | Self::MediaTypeUnsupported
-            | Self::MultipleAuthenticationMethods => (400, OAuthError::InvalidRequest),
+            | Self::MultipleAuthenticationMethods
+            | Self::PathAmbiguous => (400, OAuthError::InvalidRequest),
             Self::CertificateExpired
             | Self::CertificateMissing
             | Self::CertificateNotRegistered

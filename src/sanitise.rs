@@ -252,7 +252,8 @@ fn tag(member: &ListEntry) -> Option<&str> {
     parameters.get("tag")?.as_string().map(StringRef::as_str)
 }
 
-fn folded(name: &str) -> String {
+/// A name as servers have it that cannot tell `client-cert`, `client_cert` and `client.cert` apart.
+pub(crate) fn folded(name: &str) -> String {
     name.chars()
         .map(
             |character| {

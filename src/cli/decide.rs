@@ -7,7 +7,7 @@ use certbound::{
     basic,
     client::{ClientAuthMethod, SubjectMatch},
     client_cert::CertificateHeaderFormat,
-    config::Config,
+    config::{CertificateSource, Config},
     endpoint::PathMatch,
     headers::Headers,
     pem,
@@ -92,7 +92,7 @@ fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
     let (config, mut notes) = read_config(arguments)?;
     let RawRequest { mut headers, body } = read_request(arguments, &config)?;
     let presented = read_presented(arguments)?;
-    if !config.trust_anchors.is_empty() {
+    if !config.trust_anchors.is_empty() || config.certificate_source == CertificateSource::Xfcc {
         // Envoy replaces what the client wrote there by what the client presented.
         headers.0.retain(|(name, _)| name != FORWARDED_CLIENT_CERT);
         headers.0.extend(forwarded_client_cert(&presented));
@@ -228,6 +228,8 @@ struct Decision {
     scheme: Option<Vec<u8>>,
     /// What happens to the header fields if it is forwarded.
     changes: Vec<HeaderChange>,
+    /// Whether the certificate is among them.
+    has_certificate: bool,
     /// The status with which the filter answers it without a decision: it is for the public keys.
     answered: Option<u16>,
 }
@@ -240,11 +242,13 @@ impl Decision {
         let answer = config.jwk_set_response(&headers.method(), &headers.target());
         if let Some(response) = answer {
             let answered = Some(response.status);
-            return Self { verdict: None, scheme, changes: Vec::new(), answered };
+            let changes = Vec::new();
+            return Self { verdict: None, scheme, changes, has_certificate: false, answered };
         }
         let mut changes = config.sanitiser.changes(headers);
         if !config.is_endpoint(&headers.method(), &headers.target()) {
-            return Self { verdict: None, scheme, changes, answered: None };
+            let has_certificate = false;
+            return Self { verdict: None, scheme, changes, has_certificate, answered: None };
         }
         let verdict = if request.body.len() > config.max_body_bytes {
             let detail = "the body is longer than limits.max_body_bytes";
@@ -259,7 +263,10 @@ impl Decision {
             }
             Outcome::Denied(_) => changes.clear(),
         }
-        Self { verdict: Some(verdict), scheme, changes, answered: None }
+        let name = &config.certificate_header.name;
+        let has_certificate =
+            changes.iter().any(|change| matches!(change, HeaderChange::Set(set, _) if set == name));
+        Self { verdict: Some(verdict), scheme, changes, has_certificate, answered: None }
     }
 
     fn outcome(&self) -> &'static str {
@@ -319,9 +326,7 @@ impl Decision {
                 "the request is not for an endpoint: only its header fields are sanitised".into()
             }
             (_, Some((_, rejection))) => rejection.detail.to_string(),
-            (Some(Verdict { outcome: Outcome::Allowed(further), .. }), None)
-                if !further.is_empty() =>
-            {
+            (Some(_), None) if self.has_certificate => {
                 "the request goes to the server with the certificate".into()
             }
             (Some(_), None) => "the request goes to the server without certificate".into(),

@@ -219,11 +219,24 @@ pub(super) struct HeaderCredential {
 }
 
 /// A secret by the name of an environment variable, or as it is. Has no `Debug`, so that it cannot be printed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Secret {
-    pub(super) env: Option<String>,
-    pub(super) value: Option<String>,
+pub(super) enum Secret {
+    Env(String),
+    Value(String),
+}
+
+/// By hand, since derived code quotes what it cannot read.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Value::deserialize(deserializer)?;
+        let members: Vec<_> = written.as_object().into_iter().flatten().collect();
+        match members.as_slice() {
+            [(key, Value::String(name))] if *key == "env" => Ok(Self::Env(name.clone())),
+            [(key, Value::String(text))] if *key == "value" => Ok(Self::Value(text.clone())),
+            _ => Err(serde::de::Error::custom(
+                "not a secret: write exactly one of `{ env: NAME }` and `{ value: … }`, in quotation marks where YAML would read a number",
+            )),
+        }
+    }
 }
 
 #[derive(Deserialize)]

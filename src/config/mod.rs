@@ -20,9 +20,9 @@ use serde::Deserialize;
 use crate::{
     client::{Client, Trust},
     discovery::Discovery,
-    endpoint::{Endpoint, PathMatch, normalise_path, split_target},
+    endpoint::{Endpoint, PathMatch, is_ambiguous, normalise_path, split_target},
     response::Response,
-    sanitise::Sanitiser,
+    sanitise::{Sanitiser, folded},
     trust::{MAXIMUM_CHAIN_CERTIFICATES, TrustAnchors},
     upstream_authentication::UpstreamAuthentication,
 };
@@ -305,7 +305,12 @@ fn compile_endpoints(
 /// The normal form of a path, which it must have already.
 fn compile_path(at: String, path: &str, errors: &mut Vec<ConfigError>) -> String {
     let normalised = normalise_path(path);
-    if !path.starts_with('/') || path.contains(['?', '#']) || !path.is_ascii() {
+    if is_ambiguous(path) {
+        errors.push(ConfigError::new(
+            at,
+            "servers differ in what this path is: write it without `;`, backslashes, double and escaped slashes",
+        ));
+    } else if !path.starts_with('/') || path.contains(['?', '#']) || !path.is_ascii() {
         errors.push(ConfigError::new(
             at,
             "not a path: write it from the first `/`, without query and fragment, other than ASCII percent-encoded",
@@ -347,8 +352,9 @@ struct HeaderNames<'a> {
 }
 
 /// Fields that HTTP, OAuth or certbound itself need for something else.
-const RESERVED_FIELDS: [&str; 20] = [
+const RESERVED_FIELDS: [&str; 30] = [
     "accept",
+    "accept-encoding",
     "authorization",
     "connection",
     "content-digest",
@@ -359,15 +365,24 @@ const RESERVED_FIELDS: [&str; 20] = [
     "date",
     "dpop",
     "expect",
+    "forwarded",
     "host",
+    "http2-settings",
     "keep-alive",
+    "origin",
     "proxy-authorization",
+    "proxy-connection",
     "signature",
     "signature-input",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
 ];
 
 impl HeaderNames<'_> {
@@ -378,11 +393,13 @@ impl HeaderNames<'_> {
             && name
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        // As the sanitiser sees names, which removes what it finds under any spelling.
+        let folded = folded(&name);
         let message = if !is_token {
             "not a header name (RFC 9110 §5.1): write letters, digits and hyphens".to_owned()
-        } else if RESERVED_FIELDS.contains(&name.replace('_', "-").as_str()) {
+        } else if RESERVED_FIELDS.contains(&folded.as_str()) {
             format!("`{name}` has another meaning: write a name of its own")
-        } else if !self.taken.insert(name.replace('_', "-")) {
+        } else if !self.taken.insert(folded) {
             format!("`{name}` is used for another header of certbound: write a name of its own")
         } else {
             return name;

@@ -7,14 +7,13 @@ pub(super) fn resolve(
     secret: &document::Secret,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, String> {
-    match (&secret.env, &secret.value) {
-        (Some(name), None) => env(name).ok_or_else(|| {
+    match secret {
+        document::Secret::Env(name) => env(name).ok_or_else(|| {
             format!(
                 "the environment variable `{name}` is not set in the module: set it for Envoy and list it in vm_config.environment_variables.host_env_keys"
             )
         }),
-        (None, Some(value)) => Ok(value.clone()),
-        _ => Err("write exactly one of `env` and `value`".into()),
+        document::Secret::Value(text) => Ok(text.clone()),
     }
 }
 

@@ -144,6 +144,9 @@ fn unsteady(component: &Component, label: &str) -> Option<&'static str> {
         ("signature" | "signature-input", None) => Some(
             "certbound adds to it when it signs: write the member of another, like `\"signature\";key=\"sig1\"`",
         ),
+        ("content-digest", Some((_, key))) if key != "sha-256" => {
+            Some("certbound digests with `sha-256` only, so that the body would not be covered")
+        }
         ("host", _) => Some("requests have it as authority: write `@authority`"),
         (name, _) if HOP_BY_HOP_FIELDS.contains(&name) => {
             Some("it is about the connection to Envoy and ends there (RFC 9110 §7.6.1): remove it")

@@ -52,6 +52,8 @@ const single = [
   ['a JWS in the header of the certificate', jws({ name: 'Client-Cert' }), 'signature.jws.name', 'name of its own'],
   ['a signature over itself', signature({ components: ['client-cert', '"signature";key="certbound"'] }, key),
     'signature.http_message_signature.components[1]', 'label of another'],
+  ['a digest that certbound does not make', signature({ components: ['client-cert', '"content-digest";key="sha-512"'] }, key),
+    'signature.http_message_signature.components[1]', '`sha-256` only'],
   ['a JWK set of shared keys only', jws({}, '/jwks'), 'signature.jwks_path', '`ed25519`'],
   ['a JWK set at no normal path', jws({}, '/%6awks', p256), 'signature.jwks_path', '`/jwks`'],
   ['a JWK set at no path', jws({}, 'jwks', p256), 'signature.jwks_path', 'first `/`'],
@@ -269,6 +271,34 @@ const several = [
   }, {
     'upstream_authentication.basic.username': 'without colon',
     'upstream_authentication.basic.password': 'line end',
+  }],
+  ['secrets that stand where their object should', {
+    endpoints,
+    trust_anchors: { 'client-ca': clientCa },
+    clients: [
+      { ...pkiClient, tls_client_auth_subject_dn: subject, upstream_client_secret: secret },
+      { ...pkiClient, client_id: 'batch', tls_client_auth_subject_dn: subject, upstream_client_secret: { value: secret, vlaue: secret } },
+    ],
+    signature: { http_message_signature: {}, keys: [{ ...key, key: secret }, { ...key, key: { value: 12345678 } }] },
+  }, {
+    'clients[0].upstream_client_secret': 'not a secret',
+    'clients[1].upstream_client_secret': 'not a secret',
+    'signature.keys[0].key': 'not a secret',
+    'signature.keys[1].key': 'quotation marks',
+  }],
+  ['a password that stands where its object should', {
+    endpoints, upstream_authentication: { basic: { username: 'envoy', password: secret } },
+  }, { 'upstream_authentication.basic.password': 'not a secret' }],
+  ['names that the sanitiser takes for fields of HTTP', { endpoints, client_id_header: 'content.type', thumbprint_header: 'X_Forwarded_For' }, {
+    client_id_header: 'another meaning',
+    thumbprint_header: 'another meaning',
+  }],
+  ['paths that servers read differently', {
+    endpoints: [{ path: '/oauth;v=1/token' }, { path: '/oauth%2ftoken' }, { path_prefix: '//oauth/' }],
+  }, {
+    'endpoints[0].path': 'servers differ',
+    'endpoints[1].path': 'servers differ',
+    'endpoints[2].path_prefix': 'servers differ',
   }],
   ['clients that servers may take for each other', {
     endpoints,

@@ -2,7 +2,7 @@
 // makes of them. All must agree on every request, and on why it is refused.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createHash, createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHash, createHmac, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -305,6 +305,22 @@ for (const signer of signers) {
     }
   });
 }
+
+describe('a public key is no secret', () => {
+  const [{ key: publicPem, der }] = signers;
+  const jwk = JSON.stringify(createPublicKey(publicPem).export({ format: 'jwk' }));
+  for (const [what, text] of Object.entries({ 'a JWK': jwk, 'DER in base64': der.toString('base64') })) {
+    for (const [name, verify] of Object.entries(verifiers)) {
+      test(`${what} to the verifier in ${name}`, async () => {
+        const keyFile = join(directory, `public-${name}.key`);
+        writeFileSync(keyFile, text);
+        const forger = { alg: 'hmac-sha256', signs: hmac(Buffer.from(text, 'base64')) };
+        const [line] = await verify(keyFile, files(`public-${name}`, [signed(await forwarded('ed25519'), forger)])).catch(() => ['refused']);
+        assert.doesNotMatch(line ?? 'refused', /^verified/);
+      });
+    }
+  }
+});
 
 describe('the JWS, in Node', () => {
   const names = { 'ed25519': 'EdDSA', 'ecdsa-p256-sha256': 'ES256', 'hmac-sha256': 'HS256' };

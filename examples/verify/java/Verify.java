@@ -13,7 +13,7 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * Verifies that certbound signed a request (RFC 9421), and hands out the client's certificate only then. Java 17 or newer,
+ * Verifies that certbound signed a request (RFC 9421), and hands out the client's certificate only then. Java 17.0.3 or newer,
  * nothing else. The numbered checks are the same in every language here; docs/verifying.md says why.
  */
 public final class Verify {
@@ -43,6 +43,7 @@ public final class Verify {
             if (!text.contains("-----BEGIN")) {
                 byte[] secret = Base64.getDecoder().decode(text.strip());
                 if (secret.length < 32) throw new InvalidKeyException("the secret is too short");
+                if (secret[0] == 0x30 && secret[1] == secret.length - 2) throw new InvalidKeyException("a public key without its PEM armour is no secret");
                 return new Key("hmac-sha256", new SecretKeySpec(secret, "HmacSHA256"));
             }
             var spki = new X509EncodedKeySpec(Base64.getMimeDecoder().decode(text.replaceAll("-----[A-Z ]+-----", "")));
@@ -61,7 +62,9 @@ public final class Verify {
                 mac.init(material);
                 return MessageDigest.isEqual(mac.doFinal(base), signature);
             }
-            // r and s, 32 bytes each, are P1363 format.
+            // r and s, 32 bytes each, are P1363 format. Java 17.0.2 and 18.0.0 take two zeros for right (CVE-2022-21449).
+            var zero = new byte[32];
+            if (signature.length == 64 && (Arrays.equals(signature, 0, 32, zero, 0, 32) || Arrays.equals(signature, 32, 64, zero, 0, 32))) return false;
             var verifier = Signature.getInstance(alg.equals("ed25519") ? "Ed25519" : "SHA256withECDSAinP1363Format");
             verifier.initVerify((PublicKey) material);
             verifier.update(base);

@@ -12,8 +12,10 @@ const LEEWAY = 5; // seconds by which the clocks may differ
 /** A public key as PEM, or an HMAC secret in base64. The key decides on the algorithm, never the request. */
 export function readKey(text) {
   if (!text.includes('-----BEGIN')) {
+    if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text.trim())) throw new Error('neither PEM nor base64'); // Buffer skips what is neither
     const secret = Buffer.from(text, 'base64');
     if (secret.length < 32) throw new Error('the secret is too short');
+    if (secret[0] === 0x30 && secret[1] === secret.length - 2) throw new Error('a public key without its PEM armour is no secret');
     const mac = (base) => createHmac('sha256', secret).update(base).digest();
     return { alg: 'hmac-sha256', verifies: (base, sig) => sig.length === 32 && timingSafeEqual(mac(base), sig) };
   }

@@ -28,6 +28,7 @@ def read_key(text):
     if "-----BEGIN" not in text:
         secret = base64.b64decode(text.strip(), validate=True)
         check(len(secret) >= 32, "the secret is too short")
+        check(secret[0] != 0x30 or secret[1] != len(secret) - 2, "a public key without its PEM armour is no secret")
         return "hmac-sha256", lambda data, sig: hmac.compare_digest(hmac.digest(secret, data, "sha256"), sig)
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
     from cryptography.hazmat.primitives import hashes, serialization

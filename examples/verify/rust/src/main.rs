@@ -34,6 +34,8 @@ impl Key {
         if !text.contains("-----BEGIN") {
             let secret = BASE64_STANDARD.decode(text.trim())?;
             check(secret.len() >= 32, "the secret is too short")?;
+            let is_der = secret.starts_with(&[0x30]) && usize::from(secret[1]) == secret.len() - 2;
+            check(!is_der, "a public key without its PEM armour is no secret")?;
             return Ok(Self::Hmac(Hmac::new_from_slice(&secret)?));
         }
         match ed25519_dalek::VerifyingKey::from_public_key_pem(text) {
