@@ -69,7 +69,8 @@ impl Verdict {
 /// How much of a value from the request a log line holds.
 const LOGGED_CHARACTERS: usize = 200;
 
-fn refusal(config: &Config, rejection: Rejection) -> Outcome {
+/// What becomes of a request that is rejected.
+pub(crate) fn refusal(config: &Config, rejection: Rejection) -> Outcome {
     match (config.enforcement, rejection.reason) {
         // After a failure of the host it is unknown which header fields the request has.
         (_, Reason::HostError) | (Enforcement::Enforce, _) => Outcome::Denied(rejection),
@@ -278,7 +279,8 @@ impl Judgement<'_> {
     }
 }
 
-fn require_validity(certificate: &Certificate, now: u64) -> Result<(), Rejection> {
+/// Requires that a certificate is neither expired nor not valid yet.
+pub(crate) fn require_validity(certificate: &Certificate, now: u64) -> Result<(), Rejection> {
     match certificate.validity_at(now) {
         ValidityStatus::Valid => Ok(()),
         ValidityStatus::Expired => {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 /// Where clients authenticate: a path or path prefix, and the methods that count.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
@@ -37,6 +39,46 @@ impl PathMatch {
             Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
         }
     }
+}
+
+impl PathMatch {
+    /// Whether some server may take a request path for this one. Letter case never tells paths apart here, nor does a slash
+    /// at the end. A path that [is not plain](is_plain) may be any that its text holds the segments of: servers decode,
+    /// merge and drop parts of it in orders that nobody can list.
+    pub fn may_be(&self, path: &str) -> bool {
+        let (own, is_prefix) = match self {
+            Self::Exact(path) => (path, false),
+            Self::Prefix(path) => (path, true),
+        };
+        let own = own.to_ascii_lowercase();
+        if is_plain(path) {
+            let path = decode_unreserved(path).to_ascii_lowercase();
+            let is_this = path.trim_end_matches('/') == own.trim_end_matches('/');
+            return is_this || (is_prefix && path.starts_with(&own));
+        }
+        let text = decoded_for_good(path);
+        let mut segments = own.split('/').filter(|segment| !segment.is_empty());
+        text.is_none_or(|text| segments.all(|segment| text.contains(segment)))
+    }
+}
+
+/// Whether every server reads a path alike, but for letter case and a slash at the end.
+pub fn is_plain(path: &str) -> bool {
+    let decoded = decode_unreserved(path);
+    !is_ambiguous(path) && !decoded.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// Lower-case text without escapes; `None` if it is escaped more often than any chain of servers decodes.
+fn decoded_for_good(path: &str) -> Option<String> {
+    let mut path = path.to_ascii_lowercase();
+    for _ in 0..3 {
+        let decoded = percent_decode_str(&path).decode_utf8_lossy().to_ascii_lowercase();
+        if decoded == path {
+            return Some(path);
+        }
+        path = decoded;
+    }
+    None
 }
 
 /// Whether servers are known to read a path differently: some decode `%2F`, merge slashes, drop `;` parameters or take
@@ -139,6 +181,47 @@ mod tests {
             ("*", "*"),
         ] {
             assert_eq!(normalise_path(path), normalised, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_guarded_prefix_is_found_in_every_spelling() {
+        let guarded = PathMatch::Prefix("/api/".into());
+        for path in ["/api", "/api/", "/api/accounts", "/API/accounts", "/%61pi/accounts", "/%41PI/x"] {
+            assert!(guarded.may_be(path) && is_plain(path), "{path}");
+        }
+        for path in [
+            "//api/accounts",
+            "/api%2Faccounts",
+            "/api%252faccounts",
+            "/api;v=1/accounts",
+            "/;x/api/accounts",
+            "\\api\\accounts",
+            "/public/../api/accounts",
+            "/public/..%2fapi/accounts",
+            "/public/..;/api/accounts",
+            "/./api/accounts",
+            "/api/%2e%2E/public",
+            "/api/..%2fpublic",
+            "/API//../public",
+            "/x%2f..%2fapi%2faccounts;%2f..%2f..%2fy",
+            "/%2525252525252fx",
+        ] {
+            assert!(guarded.may_be(path) && !is_plain(path), "{path}");
+        }
+        for path in ["/", "/apiary", "/ap", "/v1/api/accounts", "/public/../other", "/a;b", "*", ""] {
+            assert!(!guarded.may_be(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_guarded_path_is_found_with_a_slash_after_it() {
+        let guarded = PathMatch::Exact("/Me".into());
+        for path in ["/Me", "/me", "/me/", "/me;a=b", "//me", "/me/."] {
+            assert!(guarded.may_be(path), "{path}");
+        }
+        for path in ["/me/other", "/mee", "/"] {
+            assert!(!guarded.may_be(path), "{path}");
         }
     }
 

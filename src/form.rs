@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 /// The parameters of a form body or a query string, decoded, in their order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -54,6 +54,22 @@ impl Form {
             }
         })
     }
+}
+
+/// Whether the most lenient of known parsers would find a parameter in a text that need not be a form at all, such as the
+/// query of any request.
+pub fn may_name(text: &[u8], name: &str) -> bool {
+    let is_this = |written: &[u8]| {
+        let decoded = percent_decode(written).decode_utf8_lossy();
+        let written = decoded.split('[').next().unwrap_or_default();
+        let written = written.trim_matches(|character: char| !character.is_ascii_alphanumeric());
+        let folded = |character: char| {
+            if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' }
+        };
+        written.chars().map(folded).eq(name.chars())
+    };
+    let pairs = text.split(|byte| b"&;".contains(byte));
+    pairs.map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or_default()).any(is_this)
 }
 
 /// One occurrence of a parameter.
@@ -150,6 +166,31 @@ mod tests {
                 ParameterValue::Lookalike => None,
             })
             .collect()
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_whatever_name_a_parser_folds_to_it() {
+        for text in [
+            "access_token=a",
+            "a=b&access_token=a",
+            "a=b;access_token",
+            "%61ccess%5Ftoken=a",
+            "Access_Token=a",
+            "access.token=a",
+            "access+token=a",
+            "access_token[]=a",
+            "access_token%5B0%5D=a",
+            "+access_token=a",
+            "access_token%00=a",
+            "100%&access_token=a",
+            "\u{feff}access_token=a",
+        ] {
+            assert!(may_name(text.as_bytes(), "access_token"), "{text}");
+        }
+        for text in ["", "q=access_token", "access_tokens=a", "my_access_token=a", "accesstoken=a"]
+        {
+            assert!(!may_name(text.as_bytes(), "access_token"), "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     certificate::Certificate,
-    config::{ChainHeader, Config},
+    config::{ChainHeader, Config, ProtectedResource},
     presented,
     rejection::{Reason, Rejection},
     request::Request,
@@ -80,6 +80,26 @@ pub(crate) fn header_changes(
             sign(config, signature, request, (certificate, client_id), changes, random)
         }
     }
+}
+
+/// The header fields of a request for a protected resource whose token is bound to the certificate.
+///
+/// # Errors
+/// When a value would be too long.
+pub(crate) fn resource_changes(
+    config: &Config,
+    resource: &ProtectedResource,
+    request: &Request,
+    certificate: &Certificate,
+) -> Result<Vec<HeaderChange>, Rejection> {
+    let mut fields = Fields::new();
+    if resource.forwards_certificate {
+        fields.extend(certificate_fields(config, request, certificate)?);
+    }
+    if let (Some(name), true) = (&config.thumbprint_header, resource.forwards_thumbprint) {
+        fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
+    }
+    Ok(changes(fields).collect())
 }
 
 /// The header fields of a request that goes to the server without certificate.

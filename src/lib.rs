@@ -3,14 +3,15 @@
 //! The crate is layered; a module uses its own layer and those above it in this list, never one below:
 //!
 //! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`],
-//!    [`headers`], [`json_object`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]
+//!    [`headers`], [`json_object`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]; and `generations`, a
+//!    bounded memory
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`signing_key`], [`verification_key`], [`http_signature`], [`jws`],
 //!    [`jwk_set`], [`discovery`] (the server's metadata), [`response`] (the filter's own), [`sanitise`] (which headers go),
 //!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`config`]
 //! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), `presented` (with which certificate),
-//!    [`authenticate`], `forward` and `sign` (what goes to the server), [`rejection`] (the one table from reason to
-//!    answer); for servers, [`verification`] (did certbound sign this request)
+//!    [`authenticate`], [`protected_resource`], `forward` and `sign` (what goes to the server), [`rejection`] (the one table
+//!    from reason to answer); for servers, [`verification`] (did certbound sign this request)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
@@ -26,6 +27,7 @@ pub mod distinguished_name;
 pub mod endpoint;
 pub mod form;
 mod forward;
+mod generations;
 pub mod headers;
 pub mod http_signature;
 mod identify;
@@ -35,6 +37,7 @@ pub mod jws;
 pub mod jwt;
 pub mod pem;
 mod presented;
+pub mod protected_resource;
 pub mod public_key;
 pub mod rejection;
 pub mod request;

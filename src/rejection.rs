@@ -45,6 +45,8 @@ pub enum Reason {
     HeaderTooLarge,
     /// Envoy or the runtime failed.
     HostError,
+    /// The introspection endpoint did not answer in time, or not as RFC 7662 §2.2 says.
+    IntrospectionFailed,
     /// Not exactly `application/x-www-form-urlencoded` in UTF-8 without content coding.
     MediaTypeUnsupported,
     /// A client of a TLS method sent another credential (RFC 6749 §2.3: one method per request).
@@ -53,11 +55,19 @@ pub enum Reason {
     PathAmbiguous,
     /// The certificate's names do not include the registered one (RFC 8705 §2.1.2).
     SubjectMismatch,
+    /// The access token is not active (RFC 7662 §2.2).
+    TokenInactive,
+    /// A protected resource was asked for without an access token.
+    TokenMissing,
+    /// The access token is bound to another certificate, or to none (RFC 8705 §3).
+    TokenNotBound,
+    /// The access token, or the way in which it is sent, cannot be read, or not by every server alike.
+    TokenUnreadable,
 }
 
 impl Reason {
     /// Every reason, for the definition of counters.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::BodyTooLarge,
         Self::BodyUnreadable,
         Self::CertificateExpired,
@@ -75,10 +85,15 @@ impl Reason {
         Self::DigestMismatch,
         Self::HeaderTooLarge,
         Self::HostError,
+        Self::IntrospectionFailed,
         Self::MediaTypeUnsupported,
         Self::MultipleAuthenticationMethods,
         Self::PathAmbiguous,
         Self::SubjectMismatch,
+        Self::TokenInactive,
+        Self::TokenMissing,
+        Self::TokenNotBound,
+        Self::TokenUnreadable,
     ];
 
     /// The name in log, access log and counters.
@@ -101,14 +116,20 @@ impl Reason {
             Self::DigestMismatch => "digest_mismatch",
             Self::HeaderTooLarge => "header_too_large",
             Self::HostError => "host_error",
+            Self::IntrospectionFailed => "introspection_failed",
             Self::MediaTypeUnsupported => "media_type_unsupported",
             Self::MultipleAuthenticationMethods => "multiple_authentication_methods",
             Self::PathAmbiguous => "path_ambiguous",
             Self::SubjectMismatch => "subject_mismatch",
+            Self::TokenInactive => "token_inactive",
+            Self::TokenMissing => "token_missing",
+            Self::TokenNotBound => "token_not_bound",
+            Self::TokenUnreadable => "token_unreadable",
         }
     }
 
-    /// The HTTP status and the error of RFC 6749 §5.2. `server_error` is §4.1.2.1's, for want of one in §5.2.
+    /// The HTTP status and the error of RFC 6749 §5.2 or RFC 6750 §3.1. `server_error` and `temporarily_unavailable` are
+    /// RFC 6749 §4.1.2.1's, for want of such there.
     pub fn status_and_error(self) -> (u16, OAuthError) {
         match self {
             Self::BodyTooLarge => (413, OAuthError::InvalidRequest),
@@ -131,7 +152,12 @@ impl Reason {
             | Self::DigestMismatch
             | Self::HeaderTooLarge
             | Self::SubjectMismatch => (401, OAuthError::InvalidClient),
+            Self::TokenInactive | Self::TokenMissing | Self::TokenNotBound => {
+                (401, OAuthError::InvalidToken)
+            }
+            Self::TokenUnreadable => (400, OAuthError::InvalidRequest),
             Self::HostError => (500, OAuthError::ServerError),
+            Self::IntrospectionFailed => (503, OAuthError::TemporarilyUnavailable),
         }
     }
 }
@@ -143,8 +169,12 @@ pub enum OAuthError {
     InvalidClient,
     /// `invalid_request` (RFC 6749 §5.2).
     InvalidRequest,
+    /// `invalid_token` (RFC 6750 §3.1).
+    InvalidToken,
     /// `server_error` (RFC 6749 §4.1.2.1).
     ServerError,
+    /// `temporarily_unavailable` (RFC 6749 §4.1.2.1).
+    TemporarilyUnavailable,
 }
 
 impl OAuthError {
@@ -152,7 +182,9 @@ impl OAuthError {
         match self {
             Self::InvalidClient => ("invalid_client", "client authentication failed"),
             Self::InvalidRequest => ("invalid_request", "the request is malformed"),
+            Self::InvalidToken => ("invalid_token", "the access token cannot be used here"),
             Self::ServerError => ("server_error", "the request could not be processed"),
+            Self::TemporarilyUnavailable => ("temporarily_unavailable", "try again later"),
         }
     }
 }
@@ -172,25 +204,53 @@ impl Rejection {
         Self { reason, detail: detail.into() }
     }
 
-    /// The answer to the client (RFC 6749 §5.2). `scheme` is the scheme of its `Authorization`, if it sent one.
-    pub fn response(&self, scheme: Option<&[u8]>) -> Response {
+    /// The answer to the client.
+    pub fn response(&self, place: Place<'_>) -> Response {
         let (status, error) = self.reason.status_and_error();
-        let (code, description) = error.code_and_description();
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("cache-control", "no-store"),
-            ("pragma", "no-cache"),
-        ];
-        if let (401, Some(scheme)) = (status, scheme) {
-            headers.push(("www-authenticate", challenge(scheme)));
+        let error = match (place, error) {
+            (Place::ProtectedResource, OAuthError::InvalidClient) => OAuthError::InvalidToken,
+            (_, error) => error,
+        };
+        let mut headers = vec![("cache-control", "no-store"), ("pragma", "no-cache")];
+        let challenge = match (place, status) {
+            (Place::Endpoint { scheme: Some(scheme) }, 401) => Some(endpoint_challenge(scheme)),
+            (Place::ProtectedResource, 400 | 401) => Some(resource_challenge(self.reason, error)),
+            _ => None,
+        };
+        headers.extend(challenge.map(|challenge| ("www-authenticate", challenge)));
+        // RFC 6750 §3.1: whoever sent no token is not told of errors.
+        if self.reason == Reason::TokenMissing {
+            return Response { status, headers, body: String::new() };
         }
+        headers.push(("content-type", "application/json"));
+        let (code, description) = error.code_and_description();
         let body = json!({ "error": code, "error_description": description }).to_string();
         Response { status, headers, body }
     }
 }
 
+/// Where a request was refused, which decides on the form of the answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// Where clients authenticate: RFC 6749 §5.2.
+    Endpoint {
+        /// The scheme of the client's `Authorization`, if it sent one.
+        scheme: Option<&'a [u8]>,
+    },
+    /// Where access tokens are used: RFC 6750 §3.
+    ProtectedResource,
+}
+
+fn resource_challenge(reason: Reason, error: OAuthError) -> &'static str {
+    match (reason, error) {
+        (Reason::TokenMissing, _) => "Bearer",
+        (_, OAuthError::InvalidRequest) => "Bearer error=\"invalid_request\"",
+        _ => "Bearer error=\"invalid_token\"",
+    }
+}
+
 /// RFC 6749 §5.2 asks for the scheme that the client used; an unknown one is answered with the one that clients have.
-fn challenge(scheme: &[u8]) -> &'static str {
+fn endpoint_challenge(scheme: &[u8]) -> &'static str {
     if scheme.eq_ignore_ascii_case(b"Bearer") {
         "Bearer realm=\"oauth\""
     } else if scheme.eq_ignore_ascii_case(b"DPoP") {

@@ -1,8 +1,8 @@
 //! What the filter was told of a request.
 
-use crate::headers::Headers;
+use crate::{headers::Headers, jwt::TokenBinding};
 
-/// A request at one of the endpoints, whole.
+/// A request, whole where that matters.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The TLS connection it came over.
@@ -11,6 +11,8 @@ pub struct Request {
     pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
+    /// At protected resources: what Envoy's `jwt_authn` filter left of the access token that it verified.
+    pub verified_token: Option<TokenBinding>,
     /// The time in seconds since the Unix epoch.
     pub now: u64,
 }

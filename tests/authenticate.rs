@@ -12,7 +12,8 @@ use certbound::{
     basic,
     config::Config,
     headers::Headers,
-    rejection::{Reason, Rejection},
+    protected_resource::{self, Answers, Step},
+    rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
     sanitise::HeaderChange,
     trust::VerdictCache,
@@ -82,17 +83,33 @@ fn observe(
     apply(&mut trailers, trailer_changes);
 
     let mut observed = Observed::default();
-    if config.is_endpoint(&received.method(), &received.target()) {
-        let scheme =
-            received.values("authorization").next().map(|value| basic::scheme(value).to_vec());
-        let body = case.request.body();
-        let verdict = if body.len() > config.max_body_bytes {
-            Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, ""))
-        } else {
-            let connection = connection(file, case, pki);
-            let request = Request { connection, headers: received, body, now };
-            authenticate(config, &request, verdicts, &mut |_| true)
-        };
+    let scheme = received.values("authorization").next().map(|value| basic::scheme(value).to_vec());
+    let at_endpoint = config.is_endpoint(&received.method(), &received.target());
+    let resource = config.protected_resource_at(&received.target());
+    let resource = resource.and_then(|index| config.protected_resources.get(index));
+    let body = case.request.body();
+    let is_held = at_endpoint || protected_resource::needs_body(&received);
+    let connection = connection(file, case, pki);
+    let is_too_long = is_held && body.len() > config.max_body_bytes;
+    let request = Request { connection, headers: received, body, now, verified_token: None };
+    let judged = match (at_endpoint, resource) {
+        (false, None) => None,
+        _ if is_too_long => {
+            Some(Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, "")))
+        }
+        (true, _) => Some(authenticate(config, &request, verdicts, &mut |_| true)),
+        (false, Some(resource)) => {
+            match protected_resource::check(config, resource, &request, &mut Answers::default()) {
+                Step::Done(verdict) => Some(verdict),
+                Step::Introspect(_) => panic!("{}: natively nobody answers", case.name),
+            }
+        }
+    };
+    let place = match at_endpoint {
+        true => Place::Endpoint { scheme: scheme.as_deref() },
+        false => Place::ProtectedResource,
+    };
+    if let Some(verdict) = judged {
         observed.client_id = verdict.client_id;
         let outcome = match verdict.outcome {
             Outcome::Allowed(changes) => {
@@ -101,7 +118,7 @@ fn observe(
             }
             Outcome::Denied(rejection) => {
                 observed.reason = Some(rejection.reason.name().to_owned());
-                let response = rejection.response(scheme.as_deref());
+                let response = rejection.response(place);
                 let bytes = |text: &str| text.as_bytes().to_vec();
                 let fields = response.headers.iter();
                 observed.response = Some(Response {

@@ -11,7 +11,7 @@ use certbound::{
     endpoint::PathMatch,
     headers::Headers,
     pem,
-    rejection::{Reason, Rejection},
+    rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
     sanitise::HeaderChange,
     thumbprint::Thumbprint,
@@ -108,7 +108,7 @@ fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
         ));
     }
     let now = arguments.at.unwrap_or_else(super::now);
-    let request = Request { connection, headers, body, now };
+    let request = Request { connection, headers, body, now, verified_token: None };
     let decision = Decision::on(&config, &request);
     if let (Some(expected), Some(Verdict { client_id: Some(client_id), .. })) =
         (&arguments.client_id, &decision.verdict)
@@ -311,7 +311,7 @@ impl Decision {
     /// What the client gets: status and OAuth error.
     fn answer(&self) -> Option<(u16, String)> {
         let (true, rejection) = self.rejection()? else { return None };
-        let response = rejection.response(self.scheme.as_deref());
+        let response = rejection.response(Place::Endpoint { scheme: self.scheme.as_deref() });
         let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
         let error = body.get("error").and_then(Value::as_str).unwrap_or_default();
         Some((response.status, error.to_owned()))

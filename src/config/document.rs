@@ -1,7 +1,7 @@
 //! The configuration as it is written: one type per object of the reference, unknown keys refused. What the values mean is
 //! checked in the parent module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -23,6 +23,8 @@ pub(super) struct Document {
     pub(super) enforcement: super::Enforcement,
     #[serde(default)]
     pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) protected_resources: Vec<Each<ProtectedResource>>,
     pub(super) signature: Option<Signature>,
     pub(super) thumbprint_header: Option<String>,
     #[serde(default)]
@@ -72,6 +74,56 @@ pub(super) struct Endpoint {
     pub(super) path: Option<String>,
     pub(super) path_prefix: Option<String>,
     pub(super) methods: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectedResource {
+    pub(super) path: Option<String>,
+    pub(super) path_prefix: Option<String>,
+    pub(super) token: Token,
+    #[serde(default)]
+    pub(super) require: super::Requirement,
+    #[serde(default)]
+    pub(super) forward: BTreeSet<Forwarded>,
+    pub(super) payload_in_metadata: Option<String>,
+    pub(super) introspection: Option<Introspection>,
+}
+
+#[derive(Clone, Copy, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Token {
+    Bearer,
+    Introspection,
+    JwtAuthn,
+}
+
+#[derive(Clone, Copy, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Forwarded {
+    Certificate,
+    Thumbprint,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Introspection {
+    pub(super) cluster: String,
+    pub(super) path: String,
+    pub(super) authority: String,
+    pub(super) client_id: String,
+    pub(super) client_secret: Secret,
+    pub(super) timeout_milliseconds: Option<u64>,
+    pub(super) max_cache_seconds: Option<u64>,
+    pub(super) replace_token_by: Option<ReplacementToken>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+pub(super) enum ReplacementToken {
+    #[serde(rename = "application/jwt")]
+    Jwt,
+    #[serde(rename = "application/token-introspection+jwt")]
+    TokenIntrospectionJwt,
 }
 
 /// Client metadata (RFC 7591 §2, RFC 8705 §2); other names are judged by the parent module.

@@ -4,6 +4,7 @@ mod certificate_header;
 mod clients;
 mod discovery;
 mod document;
+mod protected_resources;
 mod secret;
 mod signature;
 mod trust_anchors;
@@ -28,6 +29,9 @@ use crate::{
 };
 pub use certificate_header::{CertificateHeader, ChainHeader};
 use document::{Document, Each, Fault};
+pub use protected_resources::{
+    Introspection, ProtectedResource, ReplacementToken, Requirement, TokenSource,
+};
 pub use signature::Signature;
 
 /// A configuration that holds together.
@@ -51,6 +55,8 @@ pub struct Config {
     pub enforcement: Enforcement,
     /// The longest body that is held, in bytes.
     pub max_body_bytes: usize,
+    /// Where access tokens are used.
+    pub protected_resources: Vec<ProtectedResource>,
     /// Removes what clients must not write.
     pub sanitiser: Sanitiser,
     /// How and with which key the certificate header is signed.
@@ -136,6 +142,16 @@ impl Config {
         self.signature.as_ref()?.jwk_set.as_ref()?.response(method, target)
     }
 
+    /// The place in [`Self::protected_resources`] of the one that a request target may be for: the first that any server
+    /// might take it for.
+    pub fn protected_resource_at(&self, target: &str) -> Option<usize> {
+        if self.protected_resources.is_empty() {
+            return None;
+        }
+        let (path, _) = split_target(target);
+        self.protected_resources.iter().position(|resource| resource.path.may_be(path))
+    }
+
     /// Who must have verified the certificate of a client that is not registered: any set of trust anchors, or Envoy if
     /// there is none.
     pub fn trust_in_unregistered(&self) -> Trust {
@@ -200,6 +216,13 @@ fn compile(
         .names()
         .chain([client_id_header.as_deref(), thumbprint_header.as_deref()].into_iter().flatten())
         .collect();
+    let protected_resources = protected_resources::compile(
+        document.protected_resources,
+        &endpoints,
+        thumbprint_header.is_some(),
+        env,
+        names.errors,
+    );
     let signature = match document.signature {
         Some(signature) => Some(signature::compile(signature, &ours, &endpoints, env, &mut names)?),
         None => None,
@@ -232,6 +255,7 @@ fn compile(
         enforcement: document.enforcement,
         max_body_bytes,
         max_chain_certificates,
+        protected_resources,
         signature,
         thumbprint_header,
         trust_anchors: trust_anchors.into_readable(),
@@ -332,7 +356,7 @@ fn in_range<T: Copy + PartialOrd + fmt::Display>(
     written: Option<T>,
     default: T,
     range: std::ops::RangeInclusive<T>,
-    path: &'static str,
+    path: &str,
     errors: &mut Vec<ConfigError>,
 ) -> T {
     let value = written.unwrap_or(default);

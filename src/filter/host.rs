@@ -8,7 +8,15 @@ use proxy_wasm::{
     types::{BufferType, MapType, Status},
 };
 
-use crate::{headers::Headers, request::Connection, response::Response, sanitise::HeaderChange};
+use crate::{
+    config::Introspection,
+    headers::Headers,
+    jwt::{Confirmation, TokenBinding},
+    request::Connection,
+    response::Response,
+    sanitise::HeaderChange,
+    upstream_authentication::Credential,
+};
 
 /// The host did not do what it was asked.
 #[derive(Debug)]
@@ -69,6 +77,63 @@ pub(super) fn connection() -> Result<Connection, HostError> {
             "sha256_peer_certificate_digest",
         ])?,
     })
+}
+
+/// What the `jwt_authn` filter left in its dynamic metadata of a token that it verified; `None` if there is none.
+pub(super) fn verified_token(payload_in_metadata: &str) -> Result<Option<TokenBinding>, HostError> {
+    const NAMESPACE: [&str; 3] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
+    let member = |names: &[&str]| {
+        let path = [&NAMESPACE[..], &[payload_in_metadata], names].concat();
+        attribute(&path)
+    };
+    if member(&[])?.is_none() {
+        return Ok(None);
+    }
+    if member(&["cnf"])?.is_none() {
+        return Ok(Some(TokenBinding::default()));
+    }
+    // Bytes that are no text are another thumbprint than any.
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let confirmation = Confirmation {
+        x5t_s256: member(&["cnf", "x5t#S256"])?.map(text),
+        jkt: member(&["cnf", "jkt"])?.map(text),
+    };
+    Ok(Some(TokenBinding { cnf: Some(confirmation) }))
+}
+
+/// Asks the introspection endpoint (RFC 7662 §2.1).
+pub(super) fn introspect(
+    introspection: &Introspection,
+    question: &Credential,
+) -> Result<(), HostError> {
+    let accept = introspection.replace_token_by.map_or("application/json", |jwt| jwt.media_type());
+    let headers = vec![
+        (":method", "POST"),
+        (":path", &introspection.path),
+        (":authority", &introspection.authority),
+        ("accept", accept),
+        ("authorization", introspection.authorization.value()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let body = Some(question.value().as_bytes());
+    let timeout = introspection.timeout;
+    hostcalls::dispatch_http_call(&introspection.cluster, headers, body, vec![], timeout)?;
+    Ok(())
+}
+
+/// The status, Content-Type and body of the introspection endpoint's answer.
+pub(super) fn introspection_response(
+    body_size: usize,
+) -> Result<(u16, Vec<u8>, Vec<u8>), HostError> {
+    let headers = fields(MapType::HttpCallResponseHeaders)?;
+    let status = headers.text(":status").and_then(|status| status.parse().ok()).unwrap_or_default();
+    let content_type = headers.values("content-type").next().unwrap_or_default().to_vec();
+    Ok((status, content_type, buffer(BufferType::HttpCallResponseBody, body_size)?))
+}
+
+/// Lets a paused request go on.
+pub(super) fn resume() -> Result<(), HostError> {
+    Ok(hostcalls::resume_http_request()?)
 }
 
 /// The client's address and port, for the log.

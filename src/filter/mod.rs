@@ -3,6 +3,7 @@
 mod document;
 mod host;
 mod metrics;
+mod resource;
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -17,7 +18,8 @@ use crate::{
     basic,
     config::Config,
     headers::Headers,
-    rejection::{Reason, Rejection},
+    protected_resource::{self, Answers},
+    rejection::{Place, Reason, Rejection},
     request::Request,
     response::Response,
     sanitise::{HeaderChange, Sanitiser},
@@ -26,6 +28,7 @@ use crate::{
 use document::Document;
 use host::HostError;
 use metrics::Metrics;
+use resource::Waiting;
 
 // The entry macro exports `_initialize`, which Rust counts as unsafe.
 #[allow(unsafe_code)]
@@ -51,6 +54,8 @@ struct Active {
     metrics: Metrics,
     /// Starts empty with every configuration, so that a changed set or CRL counts at once.
     verdicts: RefCell<VerdictCache>,
+    /// What the introspection endpoint said.
+    answers: RefCell<Answers>,
 }
 
 impl Context for Plugin {}
@@ -101,7 +106,7 @@ fn configure(size: usize) -> Result<Active, String> {
         }
     }
     let metrics = Metrics::define().map_err(unavailable)?;
-    Ok(Active { config, metrics, verdicts: RefCell::default() })
+    Ok(Active { config, metrics, verdicts: RefCell::default(), answers: RefCell::default() })
 }
 
 /// One request.
@@ -113,15 +118,28 @@ struct Stream {
 }
 
 enum State {
-    /// At an endpoint, nothing moves until the end of the request has been seen.
-    Holding(Headers),
+    /// Nothing moves until the end of the request has been seen.
+    Holding(Held),
+    /// Nothing moves until the introspection endpoint has answered.
+    Waiting(Box<Waiting>),
     /// Nothing is left to decide: not at an endpoint, or decided.
     Passing,
     /// Nothing of it goes to the server.
     Answered,
 }
 
-impl Context for Stream {}
+/// A request that is held until its end.
+struct Held {
+    headers: Headers,
+    /// The place in the configuration of the protected resource that it is for. `None` at an endpoint.
+    resource: Option<usize>,
+}
+
+impl Context for Stream {
+    fn on_http_call_response(&mut self, _: u32, header_count: usize, body_size: usize, _: usize) {
+        self.answered(header_count, body_size);
+    }
+}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
@@ -129,25 +147,32 @@ impl HttpContext for Stream {
             Ok(headers) => headers,
             Err(error) => return self.refuse_for(error),
         };
-        if let Some(response) =
-            self.active.config.jwk_set_response(&headers.method(), &headers.target())
-        {
+        let config = &self.active.config;
+        let (method, target) = (headers.method(), headers.target());
+        if let Some(response) = config.jwk_set_response(&method, &target) {
             return self.answer(&response);
         }
-        if !self.active.config.is_endpoint(&headers.method(), &headers.target()) {
+        let resource = if config.is_endpoint(&method, &target) {
+            None
+        } else if let Some(index) = config.protected_resource_at(&target) {
+            Some(index)
+        } else {
             return match self.expect_document(&headers) {
                 Ok(()) => Action::Continue,
                 Err(error) => self.refuse_for(error),
             };
-        }
-        self.state = State::Holding(headers);
-        if end_of_stream { self.decide(0) } else { Action::Pause }
+        };
+        // Elsewhere than at endpoints, bodies are streamed.
+        let is_judged_now =
+            end_of_stream || (resource.is_some() && !protected_resource::needs_body(&headers));
+        self.state = State::Holding(Held { headers, resource });
+        if is_judged_now { self.decide(0) } else { Action::Pause }
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.state {
             State::Passing => Action::Continue,
-            State::Answered => Action::Pause,
+            State::Answered | State::Waiting(_) => Action::Pause,
             // `size` is what Envoy holds in all. Its own limits differ between HTTP/1.1 and HTTP/2.
             State::Holding(_) if size > self.active.config.max_body_bytes => {
                 self.refuse(Rejection::new(
@@ -168,7 +193,7 @@ impl HttpContext for Stream {
         }
         match self.state {
             State::Passing => Action::Continue,
-            State::Answered => Action::Pause,
+            State::Answered | State::Waiting(_) => Action::Pause,
             State::Holding(_) => self.decide(self.active.config.max_body_bytes),
         }
     }
@@ -200,11 +225,16 @@ impl Stream {
 
     /// Judges the request, of whose body at most `size` bytes are there.
     fn decide(&mut self, size: usize) -> Action {
-        let State::Holding(headers) = std::mem::replace(&mut self.state, State::Answered) else {
+        let State::Holding(held) = std::mem::replace(&mut self.state, State::Answered) else {
             return Action::Pause;
         };
-        match self.judge(headers, size) {
-            Ok((verdict, scheme)) => self.carry_out(verdict, scheme.as_deref()),
+        if let Some(index) = held.resource {
+            return self.check_resource(held, index, size);
+        }
+        match self.judge(held.headers, size) {
+            Ok((verdict, scheme)) => {
+                self.carry_out(verdict, Place::Endpoint { scheme: scheme.as_deref() })
+            }
             Err(error) => self.refuse_for(error),
         }
     }
@@ -219,6 +249,7 @@ impl Stream {
             body: host::buffer(BufferType::HttpRequestBody, size)?,
             now: host::now()?,
             headers,
+            verified_token: None,
         };
         let mut verdicts = self.active.verdicts.try_borrow_mut().map_err(|_| HostError)?;
         let verdict = authenticate(&self.active.config, &request, &mut verdicts, &mut host::random);
@@ -232,10 +263,10 @@ impl Stream {
 
     fn refuse(&mut self, rejection: Rejection) -> Action {
         let verdict = Verdict::refused(&self.active.config, rejection);
-        self.carry_out(verdict, None)
+        self.carry_out(verdict, Place::Endpoint { scheme: None })
     }
 
-    fn carry_out(&mut self, verdict: Verdict, scheme: Option<&[u8]>) -> Action {
+    fn carry_out(&mut self, verdict: Verdict, place: Place<'_>) -> Action {
         let verdict = match &verdict.outcome {
             Outcome::Allowed(changes) | Outcome::Reported(_, changes)
                 if host::apply(MapType::HttpRequestHeaders, changes).is_err() =>
@@ -255,7 +286,7 @@ impl Stream {
             self.state = State::Passing;
             return Action::Continue;
         };
-        self.answer(&rejection.response(scheme))
+        self.answer(&rejection.response(place))
     }
 
     fn answer(&mut self, response: &Response) -> Action {

@@ -1,9 +1,7 @@
 //! Verdicts that were already reached.
 
-use std::collections::HashMap;
-
 use super::{PathError, TrustAnchors, VerifiedPath, signature::id_of};
-use crate::{certificate::Certificate, thumbprint::Thumbprint};
+use crate::{certificate::Certificate, generations::Generations, thumbprint::Thumbprint};
 
 /// Remembers which certificates verify to which trust anchors, so that only the first request of a client pays for
 /// signatures.
@@ -102,53 +100,5 @@ impl VerdictCache {
     /// How often the answer was not known.
     pub fn verifications(&self) -> u64 {
         self.verifications
-    }
-}
-
-/// A map of bounded size that forgets what was not used for longest, roughly: when the current generation is full it
-/// becomes the previous one, which is forgotten; an entry that is used moves to the current one.
-#[derive(Debug)]
-struct Generations<K, V> {
-    current: HashMap<K, V>,
-    previous: HashMap<K, V>,
-    capacity: usize,
-}
-
-impl<K: Copy + Eq + std::hash::Hash, V: Clone> Generations<K, V> {
-    fn with_capacity(capacity: usize) -> Self {
-        Self { current: HashMap::new(), previous: HashMap::new(), capacity }
-    }
-
-    fn get(&mut self, key: &K) -> Option<V> {
-        if let Some(value) = self.current.get(key) {
-            return Some(value.clone());
-        }
-        let value = self.previous.remove(key)?;
-        self.insert(*key, value.clone());
-        Some(value)
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.current.len() >= self.capacity && !self.current.contains_key(&key) {
-            self.previous = std::mem::take(&mut self.current);
-        }
-        self.current.insert(key, value);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_stays_and_the_size_is_bounded() {
-        let mut map = Generations::with_capacity(4);
-        map.insert(0, 'a');
-        for key in 1..100 {
-            map.insert(key, 'b');
-            assert_eq!(map.get(&0), Some('a'), "after {key}");
-            assert!(map.current.len() <= 4 && map.previous.len() <= 4);
-        }
-        assert_eq!(map.get(&1), None);
     }
 }

@@ -61,7 +61,7 @@ export function declareCases(name, topics, options) {
             assert.equal(seen.outcome ?? null, expect.outcome, `outcome, with reason ${seen.reason}`);
             assert.equal(seen.reason ?? null, expect.reason ?? null, 'reason');
             if (expect.client_id !== undefined) assert.equal(seen.clientId ?? null, expect.client_id);
-            if (expect.error) assertRefused(seen, expect.status, expect.error);
+            if (expect.status >= 400) assertRefused(seen, expect.status, expect.error);
             else assertForwarded(seen, expect);
             for (const [name, value] of Object.entries(expect.headers ?? {})) {
               assert.equal(seen.response.headers[name] ?? null, value, `${name} of the response`);

@@ -50,7 +50,16 @@ export function certificateForms(name) {
   return [pki[name]['x5t#S256'], xfcc(name, false), xfcc(name, true), ...written];
 }
 
+const base64url = (text) => Buffer.from(text).toString('base64url');
+
+/** An access token with these claims and a signature that nobody looks at. */
+export const token = (claims) => `${base64url('{}')}.${base64url(JSON.stringify(claims))}.AA`;
+
+const boundToken = (name) => token({ cnf: { 'x5t#S256': pki[name]['x5t#S256'] } });
+
 const references = {
+  '@bearer': (name) => `Bearer ${boundToken(name)}`,
+  '@dpop': (name) => `DPoP ${boundToken(name)}`,
   ...Object.fromEntries(Object.entries(forms).map(([kind, form]) => [`@${kind}`, (names) => form(certificatesOf(names))])),
   '@x5t#S256': (name) => pki[name]['x5t#S256'],
   '@x5c': (name) => pki[name].x5c,

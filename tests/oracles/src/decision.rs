@@ -328,6 +328,7 @@ pub fn decide(input: &[u8]) -> Option<Seen> {
         headers: input.headers.clone(),
         body: input.body.to_vec(),
         now: NOW,
+        verified_token: None,
     };
     // One cache for all requests, as in the filter: nobody may profit from another's verdict.
     let handled = VERDICTS.with_borrow_mut(|verdicts| {

@@ -1,0 +1,427 @@
+//! The decision at protected resources: is the access token bound to the certificate of the connection (RFC 8705 §3)?
+
+use std::rc::Rc;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    authenticate::{Outcome, Verdict, refusal, require_validity},
+    certificate::Certificate,
+    config::{
+        Config, Introspection, ProtectedResource, ReplacementToken, Requirement, TokenSource,
+    },
+    endpoint::split_target,
+    form, forward,
+    generations::Generations,
+    headers::Headers,
+    json_object::JsonObject,
+    jwt::{CompactJws, InvalidJwt, TokenBinding},
+    presented,
+    rejection::{Reason, Rejection},
+    request::Request,
+    sanitise::HeaderChange,
+    upstream_authentication::Credential,
+};
+
+/// What has to happen next.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing: here is what becomes of the request.
+    Done(Verdict),
+    /// The introspection endpoint has to be asked with this form, which is a secret; its answer goes to [`conclude`].
+    Introspect(Credential),
+}
+
+/// An answer of the introspection endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The HTTP status code.
+    pub status: u16,
+    /// Content-Type.
+    pub content_type: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What the introspection endpoint said of a token that is active.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Introspected {
+    binding: TokenBinding,
+    /// `Authorization` for the resource, instead of the token's.
+    replacement: Option<Credential>,
+    /// Until when this holds, in seconds since the Unix epoch; the second itself is excluded.
+    usable_until: u64,
+}
+
+/// What is remembered of the introspection endpoint's answers.
+#[derive(Debug)]
+pub struct Answers(Generations<[u8; 32], Introspected>);
+
+impl Default for Answers {
+    /// Room for at least 4096 tokens.
+    fn default() -> Self {
+        Self(Generations::with_capacity(4096))
+    }
+}
+
+impl Answers {
+    /// The answer to a question, by [`question_digest`]. It may be too old.
+    pub fn get(&mut self, digest: &[u8; 32]) -> Option<Introspected> {
+        self.0.get(digest)
+    }
+
+    /// Remembers an answer.
+    pub fn insert(&mut self, digest: [u8; 32], answer: Introspected) {
+        self.0.insert(digest, answer);
+    }
+}
+
+/// Under what the answer to a question is remembered: whom was asked about which token.
+pub fn question_digest(introspection: &Introspection, question: &Credential) -> [u8; 32] {
+    let parts = [&introspection.cluster, &introspection.authority, &introspection.path];
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part);
+        digest.update([0]);
+    }
+    digest.chain_update(question.value()).finalize().into()
+}
+
+/// Whether the body has to be there before a request can be judged: a form may hold a second token (RFC 6750 §2.2).
+pub fn needs_body(headers: &Headers) -> bool {
+    headers.values("content-type").any(|value| {
+        String::from_utf8_lossy(value).to_ascii_lowercase().contains("form-urlencoded")
+    })
+}
+
+/// Judges a request for a protected resource.
+pub fn check(
+    config: &Config,
+    resource: &ProtectedResource,
+    request: &Request,
+    remembered: &mut Answers,
+) -> Step {
+    let mut check = Check { config, resource, request, certificate: None };
+    let finding = check.token().and_then(|token| check.find(token, remembered));
+    match finding {
+        Ok(Finding::Unknown(question)) => Step::Introspect(question),
+        Ok(Finding::Known(fields)) => Step::Done(check.verdict(Ok(fields))),
+        Err(rejection) => Step::Done(check.verdict(Err(rejection))),
+    }
+}
+
+/// Judges a request whose token the introspection endpoint was asked about. `None` stands for no answer in time. What is
+/// returned beside the verdict is worth remembering.
+pub fn conclude(
+    config: &Config,
+    resource: &ProtectedResource,
+    request: &Request,
+    answer: Option<Answer<'_>>,
+) -> (Verdict, Option<Introspected>) {
+    let mut check = Check { config, resource, request, certificate: None };
+    let introspected = match &resource.token {
+        TokenSource::Introspection(introspection) => read(introspection, answer, request.now),
+        _ => Err(failed("no introspection is configured")),
+    };
+    let outcome = check.token().and_then(|token| match token {
+        Some((scheme, _)) => check.accept(scheme, introspected.clone()?),
+        None => Err(failed("nobody asked it")),
+    });
+    (check.verdict(outcome), introspected.ok())
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    resource: &'a ProtectedResource,
+    request: &'a Request,
+    certificate: Option<Rc<Certificate>>,
+}
+
+/// How an access token is sent.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Scheme {
+    /// RFC 6750.
+    Bearer,
+    /// RFC 9449.
+    Dpop,
+}
+
+enum Finding {
+    /// The request may go on, with these changes.
+    Known(Vec<HeaderChange>),
+    /// The introspection endpoint has to be asked.
+    Unknown(Credential),
+}
+
+impl<'a> Check<'a> {
+    fn verdict(self, outcome: Result<Vec<HeaderChange>, Rejection>) -> Verdict {
+        let outcome =
+            outcome.map_or_else(|rejection| refusal(self.config, rejection), Outcome::Allowed);
+        Verdict { outcome, client_id: None, certificate: self.certificate }
+    }
+
+    /// The one access token of the request, if there is one.
+    fn token(&self) -> Result<Option<(Scheme, &'a str)>, Rejection> {
+        let headers = &self.request.headers;
+        let target = headers.target();
+        let (_, query) = split_target(&target);
+        let places =
+            [("the query", query.unwrap_or_default().as_bytes()), ("a form", &self.request.body)];
+        for (place, text) in places {
+            if form::may_name(text, "access_token") {
+                return Err(unreadable(format!(
+                    "an access token is in {place}: it belongs into Authorization"
+                )));
+            }
+        }
+        let mut values = headers.values("authorization");
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(unreadable("Authorization is there more than once"));
+        }
+        let text = str::from_utf8(value).map_err(|_| unreadable("Authorization is not text"))?;
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Scheme::Bearer,
+            "dpop" => Scheme::Dpop,
+            // Some servers look for the word anywhere.
+            _ if text.to_ascii_lowercase().contains("bearer") => {
+                return Err(unreadable("Authorization is not plainly of the Bearer scheme"));
+            }
+            _ => return Ok(None),
+        };
+        let token = token.trim_start_matches(' ');
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if token.is_empty() || !token.bytes().all(is_token) {
+            return Err(unreadable(
+                "the access token has characters outside b64token (RFC 6750 §2.1)",
+            ));
+        }
+        Ok(Some((scheme, token)))
+    }
+
+    fn find(
+        &mut self,
+        token: Option<(Scheme, &str)>,
+        remembered: &mut Answers,
+    ) -> Result<Finding, Rejection> {
+        let requires_binding = self.resource.require == Requirement::Bound;
+        let binding = match (&self.resource.token, token) {
+            (TokenSource::JwtAuthn { .. }, token) => self.verified_binding(token)?,
+            (_, None) => None,
+            (TokenSource::Bearer, Some((scheme, token))) => match TokenBinding::of_token(token) {
+                Ok(binding) => Some((scheme, binding)),
+                // What proof such a token needs is for the resource to find out.
+                Err(_) if scheme == Scheme::Dpop && !requires_binding => None,
+                Err(error) => return Err(unreadable(format!("the access token is {error}"))),
+            },
+            (TokenSource::Introspection(_), Some((Scheme::Dpop, _))) if !requires_binding => None,
+            (TokenSource::Introspection(introspection), Some((scheme, token))) => {
+                let question = question(token);
+                let known = remembered
+                    .get(&question_digest(introspection, &question))
+                    .filter(|answer| self.request.now < answer.usable_until);
+                return match known {
+                    Some(answer) => self.accept(scheme, answer).map(Finding::Known),
+                    None => Ok(Finding::Unknown(question)),
+                };
+            }
+        };
+        match binding {
+            Some((scheme, binding)) => self.accept_binding(scheme, &binding).map(Finding::Known),
+            None if requires_binding => Err(Rejection::new(
+                Reason::TokenMissing,
+                "no access token in Authorization, and this resource requires a bound one",
+            )),
+            None => Ok(Finding::Known(Vec::new())),
+        }
+    }
+
+    /// The binding of the token that `jwt_authn` verified. That filter also finds tokens elsewhere, and may remove what it
+    /// has verified: a token that is still in `Authorization` must be the same.
+    fn verified_binding(
+        &self,
+        token: Option<(Scheme, &str)>,
+    ) -> Result<Option<(Scheme, TokenBinding)>, Rejection> {
+        let verified = self.request.verified_token.clone();
+        match (verified, token) {
+            (None, None) => Ok(None),
+            (None, Some((Scheme::Dpop, _))) if self.resource.require == Requirement::IfPresent => {
+                Ok(None)
+            }
+            (None, Some(_)) => Err(unreadable(
+                "jwt_authn left no payload in its dynamic metadata: it needs payload_in_metadata, and to come before certbound",
+            )),
+            (Some(binding), None) => Ok(Some((Scheme::Bearer, binding))),
+            (Some(binding), Some((scheme, token))) => {
+                if TokenBinding::of_token(token).as_ref() == Ok(&binding) {
+                    Ok(Some((scheme, binding)))
+                } else {
+                    Err(unreadable("the access token is not the one that jwt_authn verified"))
+                }
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        scheme: Scheme,
+        answer: Introspected,
+    ) -> Result<Vec<HeaderChange>, Rejection> {
+        let mut changes = self.accept_binding(scheme, &answer.binding)?;
+        let replacement = answer.replacement;
+        changes.extend(
+            replacement.map(|token| HeaderChange::SetCredential("authorization".into(), token)),
+        );
+        Ok(changes)
+    }
+
+    fn accept_binding(
+        &mut self,
+        scheme: Scheme,
+        binding: &TokenBinding,
+    ) -> Result<Vec<HeaderChange>, Rejection> {
+        let not_bound = |detail: &'static str| Err(Rejection::new(Reason::TokenNotBound, detail));
+        let requires_binding = self.resource.require == Requirement::Bound;
+        let Some(confirmation) = &binding.cnf else {
+            return if requires_binding {
+                not_bound("the access token has no cnf, and this resource requires a bound one")
+            } else {
+                Ok(Vec::new())
+            };
+        };
+        if scheme == Scheme::Bearer && confirmation.jkt.is_some() {
+            return not_bound(
+                "a DPoP-bound access token is sent as a bearer token (RFC 9449 §7.2)",
+            );
+        }
+        let Some(thumbprint) = &confirmation.x5t_s256 else {
+            return if scheme == Scheme::Dpop && !requires_binding {
+                Ok(Vec::new())
+            } else {
+                not_bound("cnf of the access token has no x5t#S256")
+            };
+        };
+        let certificate = presented::certificate(self.config.certificate_source, self.request)?
+            .ok_or_else(|| {
+                Rejection::new(
+                    Reason::CertificateMissing,
+                    "the access token is bound to a certificate, and the client presented none",
+                )
+            })?;
+        let certificate = self.certificate.insert(Rc::new(certificate));
+        if *thumbprint != certificate.thumbprint().to_string() {
+            return not_bound("the access token is bound to another certificate");
+        }
+        require_validity(certificate, self.request.now)?;
+        forward::resource_changes(self.config, self.resource, self.request, certificate)
+    }
+}
+
+fn question(token: &str) -> Credential {
+    let token = utf8_percent_encode(token, NON_ALPHANUMERIC);
+    Credential::new(format!("token={token}&token_type_hint=access_token"))
+}
+
+fn read(
+    introspection: &Introspection,
+    answer: Option<Answer<'_>>,
+    now: u64,
+) -> Result<Introspected, Rejection> {
+    let answer = answer.ok_or_else(|| failed("no answer in time"))?;
+    match (answer.status, introspection.replace_token_by) {
+        (200, _) => {}
+        // A phantom token that is not active has no JWT.
+        (204, Some(ReplacementToken::Jwt)) => return Err(inactive()),
+        (status, _) => return Err(failed(format!("status {status}"))),
+    }
+    let claims = ActiveClaims::read(introspection.replace_token_by, &answer)
+        .map_err(|_| failed("the answer is not what was asked for"))?
+        .ok_or_else(inactive)?;
+    if claims.expiry <= now {
+        return Err(inactive());
+    }
+    Ok(Introspected {
+        binding: claims.binding,
+        replacement: claims.jwt.map(|jwt| Credential::new(format!("Bearer {jwt}"))),
+        usable_until: claims.expiry.min(now.saturating_add(introspection.max_cache_seconds)),
+    })
+}
+
+/// What is known of an active token.
+struct ActiveClaims {
+    binding: TokenBinding,
+    /// `exp` in seconds since the Unix epoch; a token without never expires.
+    expiry: u64,
+    /// The JWT that the answer is, if one was asked for.
+    jwt: Option<String>,
+}
+
+impl ActiveClaims {
+    /// `None` for a token that is not active.
+    fn read(
+        asked: Option<ReplacementToken>,
+        answer: &Answer<'_>,
+    ) -> Result<Option<Self>, InvalidJwt> {
+        let text = str::from_utf8(answer.body).map_err(|_| InvalidJwt)?;
+        let media_type = answer.content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+        let is = |name: &str| media_type.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        let Some(replacement) = asked.filter(|asked| is(asked.media_type())) else {
+            let claims = Self::of_json(text, None)?;
+            // Servers have no JWT for a token that is not active; for one that is, it was asked for.
+            return if claims.is_some() && asked.is_some() { Err(InvalidJwt) } else { Ok(claims) };
+        };
+        let jwt = text.trim_ascii();
+        let payload = CompactJws::parse(jwt)?.payload;
+        let payload = str::from_utf8(&payload).map_err(|_| InvalidJwt)?;
+        match replacement {
+            ReplacementToken::Jwt => Self::of_claims(payload, Some(jwt)).map(Some),
+            ReplacementToken::TokenIntrospectionJwt => {
+                let claims = JsonObject::parse(payload).map_err(|_| InvalidJwt)?;
+                let inner = claims.value("token_introspection").ok_or(InvalidJwt)?;
+                Self::of_json(inner, Some(jwt))
+            }
+        }
+    }
+
+    /// RFC 7662 §2.2.
+    fn of_json(json: &str, jwt: Option<&str>) -> Result<Option<Self>, InvalidJwt> {
+        let members = JsonObject::parse(json).map_err(|_| InvalidJwt)?;
+        match members.value("active") {
+            Some("true") => Self::of_claims(json, jwt).map(Some),
+            Some("false") => Ok(None),
+            _ => Err(InvalidJwt),
+        }
+    }
+
+    fn of_claims(json: &str, jwt: Option<&str>) -> Result<Self, InvalidJwt> {
+        let members = JsonObject::parse(json).map_err(|_| InvalidJwt)?;
+        let exp: Option<f64> = match members.value("exp") {
+            Some(exp) => Some(serde_json::from_str(exp).map_err(|_| InvalidJwt)?),
+            None => None,
+        };
+        // A NumericDate may have a fraction (RFC 7519 §2).
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let expiry = exp.map_or(u64::MAX, |exp| exp as u64);
+        let binding = TokenBinding::of_claims(json.as_bytes())?;
+        Ok(Self { binding, expiry, jwt: jwt.map(str::to_owned) })
+    }
+}
+
+fn inactive() -> Rejection {
+    let detail = "the introspection endpoint does not know the access token as active";
+    Rejection::new(Reason::TokenInactive, detail)
+}
+
+fn failed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    let detail = detail.into();
+    Rejection::new(
+        Reason::IntrospectionFailed,
+        format!("the introspection endpoint failed: {detail}"),
+    )
+}
+
+fn unreadable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::new(Reason::TokenUnreadable, detail)
+}
