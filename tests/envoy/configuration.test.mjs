@@ -28,6 +28,10 @@ const jws = (changes, jwks_path, pem) => ({
   signature: { jws: { issuer: 'a', audience: 'b', ...changes }, keys: [pem ? pemKey('current', 'ecdsa-p256-sha256', pem) : key], jwks_path },
 });
 
+const introspection = (settings) => ({
+  cluster: 'as', path: '/oauth/introspect', authority: 'as.internal', client_id: 'gateway', client_secret: { value: secret }, ...settings,
+});
+
 // [what is wrong, the configuration, the path of the key, a part of what to write instead]
 const single = [
   ['text that is no JSON', 'endpoints: []', '', 'JSON in a google.protobuf.StringValue'],
@@ -332,6 +336,49 @@ const several = [
     clients: [{ ...pkiClient, tls_client_auth_subject_dn: subject, upstream_client_secret: { value: secret } }],
     upstream_authentication: { basic: { username: 'envoy', password: { value: secret } } },
   }, { 'upstream_authentication.basic': '`header`' }],
+  ['every faulty protected resource', {
+    endpoints: [{ path: '/oauth/token' }, { path_prefix: '/device/' }],
+    protected_resources: [
+      { token: 'bearer' },
+      { path: '/a', path_prefix: '/a/', token: 'bearer' },
+      { path: 'api', token: 'bearer' },
+      { path_prefix: '/%61pi/', token: 'bearer' },
+      { path_prefix: '/oauth/', token: 'bearer' },
+      { path: '/device/codes', token: 'bearer' },
+      { path: '/b', token: 'jwt' },
+      { path: '/c', token: 'bearer', payload_in_metadata: 'x' },
+      { path: '/d', token: 'bearer', introspection: introspection({}) },
+      { path: '/e', token: 'introspection' },
+      { path: '/f', token: 'introspection', introspection: introspection({ timeout_milliseconds: 0, max_cache_seconds: 3601, client_secret: { env: 'NOT_THERE' } }) },
+      { path: '/g', token: 'introspection', introspection: introspection({ cluster: '', path: 'introspect', replace_token_by: 'application/json' }) },
+      { path: '/h', token: 'introspection', introspection: introspection({ cluster: '', path: 'introspect', authority: 'a b', client_id: '' }) },
+      { path: '/i', token: 'bearer', forward: ['thumbprint'] },
+      { path: '/j', token: 'bearer', require: 'maybe' },
+      { path: '/k', token: 'bearer', methods: ['GET'] },
+    ],
+  }, {
+    'protected_resources[0]': 'exactly one',
+    'protected_resources[1]': 'exactly one',
+    'protected_resources[2].path': 'not a plain path',
+    'protected_resources[3].path_prefix': 'without query, escapes',
+    'protected_resources[4].path_prefix': 'shares paths',
+    'protected_resources[5].path': 'shares paths',
+    'protected_resources[6].token': '`jwt_authn`',
+    'protected_resources[7].payload_in_metadata': 'jwt_authn',
+    'protected_resources[8].introspection': 'only for',
+    'protected_resources[9].introspection': 'missing',
+    'protected_resources[10].introspection.timeout_milliseconds': 'a number from',
+    'protected_resources[10].introspection.max_cache_seconds': 'a number from',
+    'protected_resources[10].introspection.client_secret': 'host_env_keys',
+    'protected_resources[11].introspection.replace_token_by': '`application/jwt`',
+    'protected_resources[12].introspection.cluster': 'visible ASCII',
+    'protected_resources[12].introspection.path': 'first `/`',
+    'protected_resources[12].introspection.authority': 'visible ASCII',
+    'protected_resources[12].introspection.client_id': 'visible ASCII',
+    'protected_resources[13].forward': '`thumbprint_header`',
+    'protected_resources[14].require': '`if_present`',
+    'protected_resources[15].methods': '`path_prefix`',
+  }],
   ['a header used twice', { endpoints, client_id_header: 'X-Client', thumbprint_header: 'x_client' }, {
     thumbprint_header: 'name of its own',
   }],
@@ -447,6 +494,13 @@ const sound = {
     },
     limits: { max_body_bytes: 65536, max_chain_certificates: 5 },
     upstream_authentication: { header: { name: 'X-Proxy-Key', value: { value: secret } } },
+    protected_resources: [
+      { path_prefix: '/api/', token: 'bearer' },
+      { path: '/me', token: 'jwt_authn', payload_in_metadata: 'claims', require: 'if_present', forward: ['certificate', 'thumbprint'] },
+      { path_prefix: '/opaque/', token: 'introspection', introspection: introspection({
+        timeout_milliseconds: 500, max_cache_seconds: 0, replace_token_by: 'application/token-introspection+jwt',
+      }) },
+    ],
   },
   'a registration as RFC 7591 has it': client({
     ...pkiClient,
