@@ -58,18 +58,23 @@ impl Form {
 
 /// Whether the most lenient of known parsers would find a parameter in a text that need not be a form at all, such as the
 /// query of any request.
-pub fn may_name(text: &[u8], name: &str) -> bool {
-    let is_this = |written: &[u8]| {
-        let decoded = percent_decode(written).decode_utf8_lossy();
-        let written = decoded.split('[').next().unwrap_or_default();
-        let written = written.trim_matches(|character: char| !character.is_ascii_alphanumeric());
-        let folded = |character: char| {
-            if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' }
-        };
-        written.chars().map(folded).eq(name.chars())
-    };
+pub fn may_hold(text: &[u8], name: &str) -> bool {
     let pairs = text.split(|byte| b"&;".contains(byte));
-    pairs.map(|pair| pair.split(|byte| *byte == b'=').next().unwrap_or_default()).any(is_this)
+    let mut names = pairs.filter_map(|pair| pair.split(|byte| *byte == b'=').next());
+    names.any(|written| may_name(written, name))
+}
+
+/// Whether the most lenient of known parsers would take a written name for that of a parameter: escapes decoded, white
+/// space and signs around it dropped, any other separator for `_`, cut at a bracket or a NUL.
+pub fn may_name(written: &[u8], name: &str) -> bool {
+    let decoded = percent_decode(written).decode_utf8_lossy();
+    let plain = decoded.split(['[', '\0']).next().unwrap_or_default();
+    let plain = plain.trim_matches(|character: char| !character.is_ascii_alphanumeric());
+    let folded = |character: char| match character.is_ascii_alphanumeric() {
+        true => character.to_ascii_lowercase(),
+        false => '_',
+    };
+    plain.chars().map(folded).eq(name.chars())
 }
 
 /// One occurrence of a parameter.
@@ -181,15 +186,15 @@ mod tests {
             "access_token[]=a",
             "access_token%5B0%5D=a",
             "+access_token=a",
-            "access_token%00=a",
+            "access_token%00x=a",
             "100%&access_token=a",
             "\u{feff}access_token=a",
         ] {
-            assert!(may_name(text.as_bytes(), "access_token"), "{text}");
+            assert!(may_hold(text.as_bytes(), "access_token"), "{text}");
         }
         for text in ["", "q=access_token", "access_tokens=a", "my_access_token=a", "accesstoken=a"]
         {
-            assert!(!may_name(text.as_bytes(), "access_token"), "{text}");
+            assert!(!may_hold(text.as_bytes(), "access_token"), "{text}");
         }
     }
 

@@ -1,11 +1,9 @@
 //! Finding the client (design: where the request says who it is from), so that the server behind cannot find another.
 
-use percent_encoding::percent_decode;
-
 use crate::{
     basic,
     endpoint::{is_ambiguous, split_target},
-    form::{Form, ParameterValue},
+    form::{self, Form, ParameterValue},
     headers::Headers,
     jwt::ClientAssertion,
     rejection::{Reason, Rejection},
@@ -97,7 +95,8 @@ fn require_no_client_cookie(headers: &Headers) -> Result<(), Rejection> {
         cookies.filter_map(|cookie| cookie.split(|byte| *byte == b'=').next())
     });
     for name in names {
-        if let Some(parameter) = CLIENT_PARAMETERS.iter().find(|known| is_cookie_for(name, known)) {
+        if let Some(parameter) = CLIENT_PARAMETERS.iter().find(|known| form::may_name(name, known))
+        {
             return Err(Rejection::new(
                 Reason::ClientIdRepeated,
                 format!("{parameter} is in a cookie"),
@@ -105,20 +104,6 @@ fn require_no_client_cookie(headers: &Headers) -> Result<(), Rejection> {
         }
     }
     Ok(())
-}
-
-/// Whether a cookie name stands for a parameter to the most lenient of parsers: escapes decoded, white space around it
-/// dropped, other separators read as `_`, and cut at a bracket or a NUL.
-fn is_cookie_for(name: &[u8], parameter: &str) -> bool {
-    let decoded = percent_decode(name).collect::<Vec<_>>();
-    let plain = decoded.trim_ascii();
-    let start = plain.get(..parameter.len()).unwrap_or_default();
-    let is_same = start.iter().zip(parameter.bytes()).all(|(written, known)| match known {
-        b'_' => !written.is_ascii_alphanumeric(),
-        _ => written.eq_ignore_ascii_case(&known),
-    });
-    let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"_-.".contains(byte);
-    start.len() == parameter.len() && is_same && plain.get(parameter.len()).is_none_or(ends)
 }
 
 /// Who the request says that it is from.

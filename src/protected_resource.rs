@@ -169,7 +169,7 @@ impl<'a> Check<'a> {
         let places =
             [("the query", query.unwrap_or_default().as_bytes()), ("a form", &self.request.body)];
         for (place, text) in places {
-            if form::may_name(text, "access_token") {
+            if form::may_hold(text, "access_token") {
                 return Err(unreadable(format!(
                     "an access token is in {place}: it belongs into Authorization"
                 )));
