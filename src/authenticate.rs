@@ -9,7 +9,7 @@ use crate::{
     forward::{self, AuthenticatedClient, Forwarding, Verification},
     identify::{Identification, identify},
     presented,
-    rejection::{Reason, Rejection},
+    rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
     sanitise::HeaderChange,
     trust::{PathError, VerdictCache},
@@ -40,8 +40,8 @@ pub enum Outcome {
 
 impl Verdict {
     /// The verdict on a request that is refused before it could be judged.
-    pub fn refused(config: &Config, rejection: Rejection) -> Self {
-        Self { outcome: refusal(config, rejection), client_id: None, certificate: None }
+    pub fn refused(config: &Config, rejection: Rejection, place: Place<'_>) -> Self {
+        Self { outcome: refusal(config, rejection, place), client_id: None, certificate: None }
     }
 
     /// One line for the log on a refusal, in logfmt; `None` for a request that was allowed. Values from the request are
@@ -70,12 +70,17 @@ impl Verdict {
 const LOGGED_CHARACTERS: usize = 200;
 
 /// What becomes of a request that is rejected.
-pub(crate) fn refusal(config: &Config, rejection: Rejection) -> Outcome {
+pub(crate) fn refusal(config: &Config, rejection: Rejection, place: Place<'_>) -> Outcome {
     match (config.enforcement, rejection.reason) {
         // After a failure of the host it is unknown which header fields the request has.
         (_, Reason::HostError) | (Enforcement::Enforce, _) => Outcome::Denied(rejection),
         (Enforcement::Report, _) => {
-            Outcome::Reported(rejection, forward::without_certificate(config))
+            let changes = match place {
+                Place::Endpoint { .. } => forward::without_certificate(config),
+                // What is for the authorization server is not for resources.
+                Place::ProtectedResource => Vec::new(),
+            };
+            Outcome::Reported(rejection, changes)
         }
     }
 }
@@ -94,7 +99,10 @@ pub fn authenticate(
         .and_then(|finding| {
             forward::header_changes(config, request, judgement.forwarding(finding), random)
         })
-        .map_or_else(|rejection| refusal(config, rejection), Outcome::Allowed);
+        .map_or_else(
+            |rejection| refusal(config, rejection, Place::Endpoint { scheme: None }),
+            Outcome::Allowed,
+        );
     let Judgement { client_id, certificate, .. } = judgement;
     // A refusal may come before the certificate is looked at; the log tells it all the same.
     let for_the_log =

@@ -85,10 +85,15 @@ fn decoded_for_good(path: &str) -> Option<String> {
 /// backslashes for slashes, so that dot segments or a prefix lead elsewhere.
 pub fn is_ambiguous(path: &str) -> bool {
     let path = decode_unreserved(path);
-    let escapes = ["%00", "%25", "%2F", "%3B", "%5C"];
+    // The last two begin overlong forms of ASCII characters (RFC 3629 §3).
+    let escapes = ["%00", "%25", "%2F", "%3B", "%5C", "%C0", "%C1"];
+    let is_escape = |after: &str| {
+        after.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
     path.contains(['\\', ';'])
         || path.contains("//")
         || escapes.iter().any(|escape| path.contains(escape))
+        || !path.split('%').skip(1).all(is_escape)
 }
 
 /// The path of a request target without its query, and the query if there is one.
@@ -187,7 +192,9 @@ mod tests {
     #[test]
     fn a_guarded_prefix_is_found_in_every_spelling() {
         let guarded = PathMatch::Prefix("/api/".into());
-        for path in ["/api", "/api/", "/api/accounts", "/API/accounts", "/%61pi/accounts", "/%41PI/x"] {
+        for path in
+            ["/api", "/api/", "/api/accounts", "/API/accounts", "/%61pi/accounts", "/%41PI/x"]
+        {
             assert!(guarded.may_be(path) && is_plain(path), "{path}");
         }
         for path in [
@@ -209,7 +216,8 @@ mod tests {
         ] {
             assert!(guarded.may_be(path) && !is_plain(path), "{path}");
         }
-        for path in ["/", "/apiary", "/ap", "/v1/api/accounts", "/public/../other", "/a;b", "*", ""] {
+        for path in ["/", "/apiary", "/ap", "/v1/api/accounts", "/public/../other", "/a;b", "*", ""]
+        {
             assert!(!guarded.may_be(path), "{path}");
         }
     }

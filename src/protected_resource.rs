@@ -11,14 +11,14 @@ use crate::{
     config::{
         Config, Introspection, ProtectedResource, ReplacementToken, Requirement, TokenSource,
     },
-    endpoint::split_target,
+    endpoint::{is_plain, split_target},
     form, forward,
     generations::Generations,
     headers::Headers,
     json_object::JsonObject,
     jwt::{CompactJws, InvalidJwt, TokenBinding},
     presented,
-    rejection::{Reason, Rejection},
+    rejection::{Place, Reason, Rejection},
     request::Request,
     sanitise::HeaderChange,
     upstream_authentication::Credential,
@@ -77,11 +77,13 @@ impl Answers {
     }
 }
 
-/// Under what the answer to a question is remembered: whom was asked about which token.
+/// Under what the answer to a question is remembered: who asked whom about which token, and what for.
 pub fn question_digest(introspection: &Introspection, question: &Credential) -> [u8; 32] {
-    let parts = [&introspection.cluster, &introspection.authority, &introspection.path];
+    let Introspection { cluster, path, authority, authorization, .. } = introspection;
+    let media_type = introspection.replace_token_by.map_or("", ReplacementToken::media_type);
+    let max_cache_seconds = introspection.max_cache_seconds.to_string();
     let mut digest = Sha256::new();
-    for part in parts {
+    for part in [cluster, path, authority, authorization.value(), media_type, &max_cache_seconds] {
         digest.update(part);
         digest.update([0]);
     }
@@ -128,7 +130,8 @@ pub fn conclude(
         Some((scheme, _)) => check.accept(scheme, introspected.clone()?),
         None => Err(failed("nobody asked it")),
     });
-    (check.verdict(outcome), introspected.ok())
+    let worth_remembering = introspected.ok().filter(|answer| request.now < answer.usable_until);
+    (check.verdict(outcome), worth_remembering)
 }
 
 struct Check<'a> {
@@ -156,8 +159,10 @@ enum Finding {
 
 impl<'a> Check<'a> {
     fn verdict(self, outcome: Result<Vec<HeaderChange>, Rejection>) -> Verdict {
-        let outcome =
-            outcome.map_or_else(|rejection| refusal(self.config, rejection), Outcome::Allowed);
+        let outcome = outcome.map_or_else(
+            |rejection| refusal(self.config, rejection, Place::ProtectedResource),
+            Outcome::Allowed,
+        );
         Verdict { outcome, client_id: None, certificate: self.certificate }
     }
 
@@ -165,11 +170,18 @@ impl<'a> Check<'a> {
     fn token(&self) -> Result<Option<(Scheme, &'a str)>, Rejection> {
         let headers = &self.request.headers;
         let target = headers.target();
-        let (_, query) = split_target(&target);
+        let (path, query) = split_target(&target);
+        if !is_plain(path) {
+            return Err(Rejection::new(
+                Reason::PathAmbiguous,
+                "the path has dot segments, `;`, a backslash, two slashes or an escape of these, and some server may take it for this resource",
+            ));
+        }
+        require_readable_form(headers)?;
         let places =
             [("the query", query.unwrap_or_default().as_bytes()), ("a form", &self.request.body)];
         for (place, text) in places {
-            if form::may_hold(text, "access_token") {
+            if TOKEN_PARAMETERS.iter().any(|name| form::may_hold(text, name)) {
                 return Err(unreadable(format!(
                     "an access token is in {place}: it belongs into Authorization"
                 )));
@@ -188,6 +200,11 @@ impl<'a> Check<'a> {
             // Some servers look for the word anywhere.
             _ if text.to_ascii_lowercase().contains("bearer") => {
                 return Err(unreadable("Authorization is not plainly of the Bearer scheme"));
+            }
+            _ if text.split([' ', ',', '=', '"', '\'']).any(is_bound_token) => {
+                return Err(unreadable(
+                    "a bound access token is sent under another scheme than Bearer",
+                ));
             }
             _ => return Ok(None),
         };
@@ -317,6 +334,29 @@ impl<'a> Check<'a> {
         require_validity(certificate, self.request.now)?;
         forward::resource_changes(self.config, self.resource, self.request, certificate)
     }
+}
+
+/// RFC 6750 §2.2 and §2.3; the others are what OAuth 1.0 and Doorkeeper call it.
+const TOKEN_PARAMETERS: [&str; 3] = ["access_token", "bearer_token", "oauth_token"];
+
+fn is_bound_token(text: &str) -> bool {
+    TokenBinding::of_token(text).is_ok_and(|binding| binding.cnf.is_some())
+}
+
+/// A form in which a token could hide behind an encoding.
+fn require_readable_form(headers: &Headers) -> Result<(), Rejection> {
+    if !needs_body(headers) {
+        return Ok(());
+    }
+    let content_type = headers.text("content-type").map(str::to_ascii_lowercase);
+    let is_utf_8 =
+        |content_type: String| !content_type.contains("charset") || content_type.contains("utf-8");
+    if headers.values("content-encoding").next().is_some() || !content_type.is_some_and(is_utf_8) {
+        return Err(unreadable(
+            "a form has a content coding, another charset than UTF-8, or two Content-Types",
+        ));
+    }
+    Ok(())
 }
 
 fn question(token: &str) -> Credential {

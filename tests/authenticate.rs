@@ -92,10 +92,14 @@ fn observe(
     let connection = connection(file, case, pki);
     let is_too_long = is_held && body.len() > config.max_body_bytes;
     let request = Request { connection, headers: received, body, now, verified_token: None };
+    let place = match at_endpoint {
+        true => Place::Endpoint { scheme: scheme.as_deref() },
+        false => Place::ProtectedResource,
+    };
     let judged = match (at_endpoint, resource) {
         (false, None) => None,
         _ if is_too_long => {
-            Some(Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, "")))
+            Some(Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, ""), place))
         }
         (true, _) => Some(authenticate(config, &request, verdicts, &mut |_| true)),
         (false, Some(resource)) => {
@@ -104,10 +108,6 @@ fn observe(
                 Step::Introspect(_) => panic!("{}: natively nobody answers", case.name),
             }
         }
-    };
-    let place = match at_endpoint {
-        true => Place::Endpoint { scheme: scheme.as_deref() },
-        false => Place::ProtectedResource,
     };
     if let Some(verdict) = judged {
         observed.client_id = verdict.client_id;

@@ -252,7 +252,11 @@ impl Decision {
         }
         let verdict = if request.body.len() > config.max_body_bytes {
             let detail = "the body is longer than limits.max_body_bytes";
-            Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, detail))
+            Verdict::refused(
+                config,
+                Rejection::new(Reason::BodyTooLarge, detail),
+                Place::Endpoint { scheme: None },
+            )
         } else {
             let random = &mut |buffer: &mut [u8]| getrandom::fill(buffer).is_ok();
             authenticate(config, request, &mut VerdictCache::default(), random)

@@ -19,7 +19,7 @@ pub struct ProtectedResource {
     pub token: TokenSource,
     /// Which tokens are let in.
     pub require: Requirement,
-    /// Whether the resource gets the certificate, and the signature of it if there is one.
+    /// Whether the resource gets the certificate.
     pub forwards_certificate: bool,
     /// Whether the resource gets the thumbprint.
     pub forwards_thumbprint: bool,
@@ -162,9 +162,7 @@ fn compile_path(
     }
     let is_within = |endpoint: &Endpoint| {
         let (PathMatch::Exact(other) | PathMatch::Prefix(other)) = &endpoint.path;
-        let endpoint_covers =
-            matches!(endpoint.path, PathMatch::Prefix(_)) && text.starts_with(other.as_str());
-        endpoint_covers || path.may_be(other)
+        endpoint.path.may_be(text) || path.may_be(other)
     };
     if endpoints.iter().any(is_within) {
         errors.push(ConfigError::new(

@@ -262,8 +262,12 @@ impl Stream {
     }
 
     fn refuse(&mut self, rejection: Rejection) -> Action {
-        let verdict = Verdict::refused(&self.active.config, rejection);
-        self.carry_out(verdict, Place::Endpoint { scheme: None })
+        let place = match self.state {
+            State::Holding(Held { resource: Some(_), .. }) => Place::ProtectedResource,
+            _ => Place::Endpoint { scheme: None },
+        };
+        let verdict = Verdict::refused(&self.active.config, rejection, place);
+        self.carry_out(verdict, place)
     }
 
     fn carry_out(&mut self, verdict: Verdict, place: Place<'_>) -> Action {

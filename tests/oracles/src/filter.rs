@@ -4,7 +4,7 @@ use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
     config::Config,
     headers::Headers,
-    rejection::{Reason, Rejection},
+    rejection::{Place, Reason, Rejection},
     request::Request,
     sanitise::HeaderChange,
     trust::VerdictCache,
@@ -32,7 +32,11 @@ pub fn handle(
     let verdict =
         config.is_endpoint(&request.headers.method(), &request.headers.target()).then(|| {
             if request.body.len() > config.max_body_bytes {
-                return Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, ""));
+                return Verdict::refused(
+                    config,
+                    Rejection::new(Reason::BodyTooLarge, ""),
+                    Place::Endpoint { scheme: None },
+                );
             }
             authenticate(config, request, verdicts, &mut |_| true)
         });
