@@ -128,6 +128,9 @@ impl Pki {
         let authorization_server =
             CertificateTemplate::server("CN=as.internal", authorization_server_names);
         self.issue("as", authorization_server, "infra-ca");
+        let resource_server =
+            CertificateTemplate::server("CN=resource.internal", [dns_name("resource.internal")]);
+        self.issue("resource", resource_server, "infra-ca");
     }
 
     fn add_pki_clients(&mut self) {
