@@ -53,7 +53,8 @@ lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targ
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
-	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" $(ENVOY) --mode validate --log-level warn -c envoy.yaml
+	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" CERTBOUND_INTROSPECTION_SECRET=demo-only-gateway-secret \
+		$(ENVOY) --mode validate --log-level warn -c envoy.yaml
 
 .PHONY: cli
 cli: ## Build the command line: build/certbound

@@ -2,7 +2,7 @@
 // It is plain oidc-provider; what a server behind certbound adds is gate.mjs.
 
 import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 import { registrations } from './clients.mjs';
 
 /**
@@ -13,6 +13,14 @@ import { registrations } from './clients.mjs';
 export function createAuthorizationServer({ issuer, pki, certificateOf, onError }) {
   const issuers = ['client-ca', 'partner-intermediate-ca'].map((name) => new X509Certificate(pki[name].certificate));
   const ownTokensOnly = async (ctx, client, token) => token.clientId === client.clientId;
+  const mayIntrospect = async (ctx, client, token) => client.clientId === 'gateway' || ownTokensOnly(ctx, client, token);
+  // Tokens for a resource are JWTs, which it can read; all others are opaque, and have to be introspected.
+  const resource = `${issuer}/api/`;
+  const resourceServers = {
+    [resource]: {},
+    [`${resource}briefly`]: { accessTokenTTL: 1 }, // the same, to see a token expire
+  };
+  const accessTokenSeconds = (ctx, token) => token.resourceServer?.accessTokenTTL ?? 600;
 
   const provider = new Provider(issuer, {
     clients: registrations(pki),
@@ -23,7 +31,7 @@ export function createAuthorizationServer({ issuer, pki, certificateOf, onError 
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       deviceFlow: { enabled: true },
-      introspection: { enabled: true, allowedPolicy: ownTokensOnly },
+      introspection: { enabled: true, allowedPolicy: mayIntrospect },
       mTLS: {
         enabled: true,
         certificateBoundAccessTokens: true,
@@ -36,10 +44,17 @@ export function createAuthorizationServer({ issuer, pki, certificateOf, onError 
         certificateSubjectMatches: (ctx, property, expected) => subjectMatches(certificateOf(ctx.req), property, expected),
       },
       pushedAuthorizationRequests: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (ctx, indicator) => {
+          if (!Object.hasOwn(resourceServers, indicator)) throw new errors.InvalidTarget();
+          return { ...resourceServers[indicator], audience: resource, scope: '', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } };
+        },
+      },
       revocation: { enabled: true, allowedPolicy: ownTokensOnly },
     },
     jwks: { keys: [generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' })] },
-    ttl: { AccessToken: 600, ClientCredentials: 600, DeviceCode: 600 },
+    ttl: { AccessToken: accessTokenSeconds, ClientCredentials: accessTokenSeconds, DeviceCode: 600 },
   });
 
   provider.proxy = true; // Envoy says X-Forwarded-Proto: https, and nobody else can connect

@@ -1,7 +1,9 @@
-// The demo's clients. envoy.yaml registers the same ones with certbound, in the same words.
+// The demo's clients. envoy.yaml registers the same ones with certbound, in the same words, but for the gateway, which is
+// certbound itself.
 
-/** The secret of the client that has no certificate. Known to everyone: it is good for the demo alone. */
+/** The secrets of the clients that have no certificate. Known to everyone: they are good for the demo alone. */
 export const PORTAL_SECRET = 'demo-only-portal-secret';
+export const GATEWAY_SECRET = 'demo-only-gateway-secret'; // Makefile and docker-compose.yaml have it too
 
 /** Client metadata as the authorization server has it (RFC 7591, RFC 8705); `pki` is what demo-pki wrote to pki.json. */
 export function registrations(pki) {
@@ -48,6 +50,15 @@ export function registrations(pki) {
       token_endpoint_auth_method: 'none',
       ...certificateBound,
       grant_types: ['urn:ietf:params:oauth:grant-type:device_code'],
+      redirect_uris: [],
+      response_types: [],
+    },
+    {
+      // asks about tokens, and can get none
+      client_id: 'gateway',
+      client_secret: GATEWAY_SECRET,
+      token_endpoint_auth_method: 'client_secret_basic',
+      grant_types: [],
       redirect_uris: [],
       response_types: [],
     },

@@ -1,11 +1,13 @@
-// Starts the authorization server and Envoy with envoy.yaml as it stands, and stops them when this process ends.
+// Starts the authorization server, the resource and Envoy with envoy.yaml as it stands, and stops them when this process ends.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
+import { GATEWAY_SECRET } from './clients.mjs';
 
 export const ORIGIN = 'https://localhost:8443';
+export const RESOURCE = `${ORIGIN}/api/`; // the audience of its tokens, in envoy.yaml too
 export const MTLS_ORIGIN = 'https://mtls.localhost:8443'; // discovery.mtls_origin in envoy.yaml
 const LOGS = 'build/log';
 const START_SECONDS = 60;
@@ -20,12 +22,16 @@ export async function startDeployment() {
   mkdirSync(LOGS, { recursive: true });
 
   const server = start('server', process.execPath, ['demo/server.mjs'], { output: 'server.log', errors: 'server.log' });
+  const resource = start('resource', process.execPath, ['demo/resource.mjs'], { output: 'resource.log', errors: 'resource.log' });
   const envoy = start('Envoy', 'build/venv/bin/envoy', ENVOY_PARAMETERS, {
     output: 'access.jsonl',
     errors: 'envoy.log',
-    environment: { CERTBOUND_SIGNING_KEY: readFileSync('build/pki/signing.key', 'utf8') },
+    environment: {
+      CERTBOUND_SIGNING_KEY: readFileSync('build/pki/signing.key', 'utf8'),
+      CERTBOUND_INTROSPECTION_SECRET: GATEWAY_SECRET,
+    },
   });
-  const processes = [server, envoy];
+  const processes = [server, resource, envoy];
   process.on('exit', () => processes.forEach(({ child }) => child.kill('SIGKILL')));
   await ready(processes);
   for (const { name, child, log } of processes) {

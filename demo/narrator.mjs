@@ -37,7 +37,7 @@ export function curl(...lines) {
   return new Promise((resolve) => {
     execFile('curl', [...hidden, ...parameters], (error, stdout, stderr) => {
       const [, text, status] = /^([\s\S]*)\n(\d+)$/.exec(stdout) ?? [null, '', '0'];
-      say(error ? dim(stderr.trim() || error.message) : `${dim(status)} ${text.trim()}`);
+      say(error ? dim(stderr.trim() || error.message) : `${dim(status)} ${shortened(text.trim())}`);
       resolve({ status: Number(status), body: json(text), exitCode: error?.code ?? 0 });
     });
   });
@@ -45,7 +45,7 @@ export function curl(...lines) {
 
 /** Long base64 tells a reader nothing. */
 export function shortened(text) {
-  return text.replace(/[A-Za-z0-9+/=]{80,}/g, (base64) => `${base64.slice(0, 24)}…${base64.slice(-12)}`);
+  return text.replace(/[\w+/=-]{80,}/g, (base64) => `${base64.slice(0, 24)}…${base64.slice(-12)}`);
 }
 
 function asTyped(parameter) {

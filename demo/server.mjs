@@ -4,18 +4,16 @@
 // works plain oidc-provider (authorization-server.mjs). build/log/server.jsonl tells what was received, line by line.
 
 import { createPublicKey } from 'node:crypto';
-import { appendFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:https';
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createAuthorizationServer } from './authorization-server.mjs';
+import { readPki, serveBehindEnvoy } from './behind-envoy.mjs';
 import { createGate, UntrustedCertificate } from './gate.mjs';
 
-const ADDRESS = { host: '127.0.0.1', port: 9443 };
 const ISSUER = 'https://localhost:8443'; // where clients find it: Envoy's listener
 const LOG = 'build/log/server.jsonl';
 const MAX_BODY_BYTES = 65536;
 
-const readPki = (name) => readFileSync(`build/pki/${name}`);
 const received = new WeakMap(); // Node request -> its certificate, and its line in the log
 
 const admit = createGate({ keys: { demo: createPublicKey(readPki('signing.pub')) } });
@@ -82,30 +80,12 @@ function refuse(response, status) {
   response.end('{"error":"invalid_request"}');
 }
 
-const server = createServer({
-  ca: readPki('infra-ca.pem'),
-  cert: readPki('as.pem'),
-  key: readPki('as.key'),
-  minVersion: 'TLSv1.2',
-  requestCert: true,
-  rejectUnauthorized: true,
-  keepAliveTimeout: 60_000, // longer than Envoy keeps idle connections, or Envoy would use one that is being closed
-});
-
-// The CA issues other certificates too: being one of its own is not enough.
-server.on('secureConnection', (socket) => {
-  if (socket.getPeerCertificate().subject?.CN !== 'envoy') socket.destroy();
-});
-
-server.on('request', (request, response) => {
-  handle(request, response).catch((error) => {
-    console.error(error);
-    response.destroy();
-  });
-});
-
-server.listen(ADDRESS, () => {
-  mkdirSync(dirname(LOG), { recursive: true });
-  rmSync(LOG, { force: true });
-  console.log(`authorization server listening on https://${ADDRESS.host}:${ADDRESS.port}`);
+serveBehindEnvoy({
+  identity: 'as',
+  port: 9443,
+  handle,
+  onListening: () => {
+    mkdirSync(dirname(LOG), { recursive: true });
+    rmSync(LOG, { force: true });
+  },
 });

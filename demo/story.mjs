@@ -1,4 +1,5 @@
-// The story of mutual-TLS client authentication: who gets a token, who does not, and what the authorization server saw.
+// The story of mutual-TLS client authentication: who gets a token and who does not, what the authorization server saw, and
+// who can use the token.
 
 import { X509Certificate } from 'node:crypto';
 import dns from 'node:dns';
@@ -9,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import * as openid from 'openid-client';
 import { Agent, fetch } from 'undici';
 import { PORTAL_SECRET } from './clients.mjs';
-import { accessLog, MTLS_ORIGIN, ORIGIN, serverLog } from './deployment.mjs';
+import { accessLog, MTLS_ORIGIN, ORIGIN, RESOURCE, serverLog } from './deployment.mjs';
 import { chapter, check, curl, say, shortened } from './narrator.mjs';
 
 const CA = ['--cacert', 'build/pki/infra-ca.pem'];
@@ -91,6 +92,63 @@ export async function tellStory() {
 
   chapter('An unchanged OAuth library as the client, which uses those aliases: npm openid-client');
   await usesLibrary();
+
+  chapter('A token is of no use to whoever steals it: at protected resources the certificate counts, too (RFC 8705 section 3)');
+  const token = await getsToken('payments', { resource: RESOURCE });
+  say("Envoy's jwt_authn verifies the token, certbound that payments' certificate is there, and both go to the resource:");
+  await usesToken(token, { path: '/api/accounts', certificate: 'payments' });
+  await cannotUse(token, { path: '/api/accounts', certificate: 'batch', reason: 'token_not_bound', because: "stolen, with batch's certificate" });
+  await cannotUse(token, { path: '/api/accounts', reason: 'certificate_missing', because: 'stolen, with no certificate' });
+  await cannotUse(await portalToken({ resource: RESOURCE }), {
+    path: '/api/accounts', certificate: 'payments', reason: 'token_not_bound', because: "portal's, bound to nothing",
+  });
+  await isTampered(token, { as: 'batch', path: '/api/accounts' });
+  say('of an opaque token certbound asks the authorization server (RFC 7662):');
+  const opaque = await getsToken('payments');
+  await usesToken(opaque, { path: '/opaque/accounts', certificate: 'payments' });
+  await cannotUse(opaque, { path: '/opaque/accounts', certificate: 'batch', reason: 'token_not_bound', because: "stolen, with batch's certificate" });
+}
+
+async function getsToken(clientId, fields) {
+  const credentials = [...CA, ...clientCertificate(clientId)];
+  const request = form({ grant_type: 'client_credentials', client_id: clientId, ...fields });
+  return (await curl(credentials, [...request, `${ORIGIN}/token`])).body.access_token;
+}
+
+async function portalToken(fields) {
+  const request = form({ grant_type: 'client_credentials', ...fields });
+  return (await curl([...CA, '-u', `portal:${PORTAL_SECRET}`], [...request, `${ORIGIN}/token`])).body.access_token;
+}
+
+function useToken(token, { path, certificate }) {
+  return curl([...CA, ...clientCertificate(certificate)], ['-H', `Authorization: Bearer ${token}`, `${ORIGIN}${path}`]);
+}
+
+async function usesToken(token, { path, certificate }) {
+  const { status, body } = await useToken(token, { path, certificate });
+  const thumbprint = pki[certificate]['x5t#S256'];
+  const isSame = body.claims === undefined || body.claims.cnf['x5t#S256'] === thumbprint;
+  check(`at ${path} the resource sees the thumbprint of ${certificate}.pem`, status === 200 && body.thumbprint === thumbprint && isSame);
+}
+
+async function cannotUse(token, { path, certificate, reason, because }) {
+  const before = denials().length;
+  const { status, body } = await useToken(token, { path, certificate });
+  const line = await denialAfter(before);
+  check(
+    `a token at ${path}, ${because}: invalid_token; in the log: ${line?.reason}`,
+    status === 401 && body.error === 'invalid_token' && line?.reason === reason,
+  );
+}
+
+/** Writes a thief's thumbprint into a token. */
+async function isTampered(token, { as, path }) {
+  const [header, payload, signature] = token.split('.');
+  const claims = JSON.parse(Buffer.from(payload, 'base64url'));
+  claims.cnf['x5t#S256'] = pki[as]['x5t#S256'];
+  const tampered = [header, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.');
+  const { status } = await useToken(tampered, { path, certificate: as });
+  check(`a token into which the thumbprint of ${as}.pem was written: refused by jwt_authn`, status === 401);
 }
 
 async function getsBoundToken(clientId, certificate) {
@@ -229,6 +287,11 @@ A token for a self-signed client; then with a certificate that is not registered
 
 What a token is bound to (cnf):
   curl ${as('payments')} -d client_id=payments -d token=TOKEN ${ORIGIN}/token/introspection
+
+A token for a resource, to use with the same certificate there; then with another one:
+  curl ${as('payments')} -d grant_type=client_credentials -d client_id=payments -d resource=${RESOURCE} ${ORIGIN}/token
+  curl ${as('payments')} -H 'Authorization: Bearer TOKEN' ${RESOURCE}
+  curl ${as('batch')} -H 'Authorization: Bearer TOKEN' ${RESOURCE}
 
 A client with a secret and no certificate:
   curl ${as()} -u portal:${PORTAL_SECRET} -d grant_type=client_credentials ${ORIGIN}/token

@@ -40,6 +40,7 @@ impl Run {
 fn certbound_with(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_certbound"))
         .args(arguments)
+        .env_remove("CERTBOUND_INTROSPECTION_SECRET")
         .env_remove("CERTBOUND_SIGNING_KEY")
         .envs(variables.iter().copied())
         .stdin(Stdio::piped())
@@ -165,14 +166,19 @@ fn check_accepts_the_envoy_yaml_of_this_repository() {
     let result = run.json();
     assert_eq!(result["valid"], true);
     assert_eq!(result["errors"], json!([]));
-    // The signing key is not set here, which is no fault of the file.
+    // The secrets are not set here, which is no fault of the file.
     let warnings = paths(&run, "warnings");
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].ends_with("configuration.value.signature.keys[0].key"), "{warnings:?}");
+    let secrets = ["protected_resources[1].introspection.client_secret", "signature.keys[0].key"];
+    assert_eq!(warnings.len(), secrets.len());
+    for (warning, secret) in warnings.iter().zip(secrets) {
+        assert!(warning.ends_with(&format!("configuration.value.{secret}")), "{warnings:?}");
+    }
     assert_eq!(result["configurations"][0]["signing"], true);
 
     let key = PKI.signing_key().to_pkcs8_pem();
-    let run = certbound_with(&["check", ENVOY_YAML], &[("CERTBOUND_SIGNING_KEY", &key)], "");
+    let variables =
+        [("CERTBOUND_SIGNING_KEY", key.as_str()), ("CERTBOUND_INTROSPECTION_SECRET", "secret")];
+    let run = certbound_with(&["check", ENVOY_YAML], &variables, "");
     assert_eq!((run.status, run.problems.as_str()), (0, ""));
     for expected in
         [": valid\n", "POST /token", "3 tls_client_auth", "client-ca, partner-ca", "on, ed25519"]
@@ -771,7 +777,9 @@ fn decide_signs_with_the_key_of_the_environment_or_an_example() {
         &path,
         "--json",
     ];
-    for (variables, notes) in [(&[("CERTBOUND_SIGNING_KEY", key.as_str())][..], 0), (&[][..], 1)] {
+    let secrets =
+        [("CERTBOUND_SIGNING_KEY", key.as_str()), ("CERTBOUND_INTROSPECTION_SECRET", "secret")];
+    for (variables, notes) in [(&secrets[..], 0), (&[][..], 2)] {
         let run = certbound_with(&arguments, variables, "");
         assert_eq!(run.status, 0, "{}", run.problems);
         let headers = &run.json()["headers"];

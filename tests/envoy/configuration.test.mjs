@@ -4,6 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { GATEWAY_SECRET } from '../../demo/clients.mjs';
 import { asJsonText, asStruct, root, validate, validateFile } from './envoy.mjs';
 import { crls, pki } from './pki.mjs';
 
@@ -562,15 +563,24 @@ describe('a sound configuration loads', { concurrency: 2 }, () => {
 });
 
 describe('envoy.yaml', { concurrency: 2 }, () => {
-  test('loads with its signing key', async () => {
-    const signingKey = readFileSync(join(root, 'build/pki/signing.key'), 'utf8');
-    const { code, log } = await validateFile('envoy.yaml', { CERTBOUND_SIGNING_KEY: signingKey });
+  const secrets = () => ({
+    CERTBOUND_SIGNING_KEY: readFileSync(join(root, 'build/pki/signing.key'), 'utf8'),
+    CERTBOUND_INTROSPECTION_SECRET: GATEWAY_SECRET,
+  });
+
+  test('loads with its secrets', async () => {
+    const { code, log } = await validateFile('envoy.yaml', secrets());
     assert.equal(code, 0, log);
   });
 
-  test('does not load without', async () => {
-    const { code, log } = await validateFile('envoy.yaml', { CERTBOUND_SIGNING_KEY: undefined });
-    assert.notEqual(code, 0);
-    assertComplaint(log, 'signature.keys[0].key', 'CERTBOUND_SIGNING_KEY');
-  });
+  for (const [key, variable] of [
+    ['signature.keys[0].key', 'CERTBOUND_SIGNING_KEY'],
+    ['protected_resources[1].introspection.client_secret', 'CERTBOUND_INTROSPECTION_SECRET'],
+  ]) {
+    test(`does not load without ${variable}`, async () => {
+      const { code, log } = await validateFile('envoy.yaml', { ...secrets(), [variable]: undefined });
+      assert.notEqual(code, 0);
+      assertComplaint(log, key, variable);
+    });
+  }
 });
