@@ -5,11 +5,12 @@ import { execFile, spawn } from 'node:child_process';
 import dns from 'node:dns';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import https from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { registrations, PORTAL_SECRET } from '../../demo/clients.mjs';
+import { GATEWAY_SECRET, registrations, PORTAL_SECRET } from '../../demo/clients.mjs';
 import { identity, rawConnection } from './client.mjs';
 import { required, root } from './envoy.mjs';
 import { Agent, fetch, openid } from './packages.mjs';
@@ -75,6 +76,16 @@ async function withLibrary({ clientId, certificate, allowH2 = false, authenticat
   } finally {
     await dispatcher.close();
   }
+}
+
+const run = promisify(execFile);
+
+async function curl(certificate, ...parameters) {
+  const credentials = certificate ? ['--cert', `build/pki/${certificate}.pem`, '--key', `build/pki/${certificate}.key`] : [];
+  const common = ['-q', '-sS', '--noproxy', '*', '--max-time', '20', '--cacert', 'build/pki/infra-ca.pem', '-w', '\n%{http_code}'];
+  const { stdout } = await run('curl', [...common, ...credentials, ...parameters], { cwd: root });
+  const [, body, status] = /^([^]*)\n(\d+)$/.exec(stdout);
+  return { status: Number(status), body };
 }
 
 const boundTo = (certificate) => ({ 'x5t#S256': pki[certificate]['x5t#S256'] });
@@ -201,16 +212,6 @@ describe('openid-client', () => {
 });
 
 describe('curl', () => {
-  const run = promisify(execFile);
-
-  async function curl(certificate, ...parameters) {
-    const credentials = certificate ? ['--cert', `build/pki/${certificate}.pem`, '--key', `build/pki/${certificate}.key`] : [];
-    const common = ['-q', '-sS', '--noproxy', '*', '--max-time', '20', '--cacert', 'build/pki/infra-ca.pem', '-w', '\n%{http_code}'];
-    const { stdout } = await run('curl', [...common, ...credentials, ...parameters], { cwd: root });
-    const [, body, status] = /^([^]*)\n(\d+)$/.exec(stdout);
-    return { status: Number(status), body };
-  }
-
   const credentials = (clientId, path = '/token') =>
     ['-d', 'grant_type=client_credentials', '-d', `client_id=${clientId}`, `${origin}${path}`];
 
@@ -283,6 +284,227 @@ describe('curl', () => {
       });
     }
   });
+});
+
+describe('a protected resource', () => {
+  const jwtPath = '/api/accounts';
+  const opaquePath = '/opaque/accounts';
+  const resource = `${origin}/api/`;
+
+  const getToken = ({ clientId = 'payments', certificate = clientId, parameters = { resource } } = {}) =>
+    withLibrary({ clientId, certificate }, async (server) => (await openid.clientCredentialsGrant(server, parameters)).access_token);
+
+  const unboundToken = (parameters) =>
+    withLibrary({ clientId: 'portal', authentication: openid.ClientSecretBasic(PORTAL_SECRET) }, async (server) =>
+      (await openid.clientCredentialsGrant(server, parameters)).access_token);
+
+  const opaqueToken = () => getToken({ parameters: {} });
+
+  /** openid-client, with a certificate, at a resource. */
+  const withToken = (token, { certificate, path = jwtPath, allowH2 }) =>
+    withLibrary({ clientId: 'payments', certificate, allowH2 }, async (server) => {
+      const response = await openid.fetchProtectedResource(server, token, new URL(path, origin), 'GET');
+      return { status: response.status, body: await response.json() };
+    });
+
+  /** curl, with a certificate and whatever Authorization, at a resource. */
+  const ask = (certificate, path, authorization, ...more) =>
+    curl(certificate, ...(authorization ? ['-H', `Authorization: ${authorization}`] : []), ...more, origin + path);
+
+  async function assertRefused(token, { reason, ...use }) {
+    const line = await refusal(() =>
+      assert.rejects(withToken(token, use), ({ status, cause: [{ scheme, parameters }] }) => {
+        assert.deepEqual({ status, scheme, ...parameters }, { status: 401, scheme: 'bearer', error: 'invalid_token' });
+        return true;
+      }));
+    assert.equal(line.reason, reason);
+  }
+
+  /** The answer of jwt_authn, and what the access log has of it. */
+  async function refusedByEnvoy(attempt) {
+    const before = accessLog().length;
+    const { status, body } = await attempt();
+    assert.equal(status, 401, body);
+    const line = await logged(() => accessLog().slice(before).find(({ path }) => path === jwtPath));
+    assert.equal(line.outcome, undefined);
+    return line.status_details;
+  }
+
+  const claimsOf = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+  const encoded = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+  for (const allowH2 of [false, true]) {
+    for (const [clientId, certificate] of certificateClients) {
+      test(`gets the token of ${clientId}, and ${certificate} to which it is bound, over ${allowH2 ? 'HTTP/2' : 'HTTP/1.1'}`, async () => {
+        const token = await getToken({ clientId, certificate });
+        const { status, body } = await withToken(token, { certificate, allowH2 });
+        assert.equal(status, 200);
+        assert.equal(body.claims.client_id, clientId);
+        assert.deepEqual(body.claims.cnf, boundTo(certificate));
+        assert.deepEqual({ 'x5t#S256': body.thumbprint }, boundTo(certificate));
+        assert.equal(body.certificate, rfc9440(certificate));
+      });
+    }
+  }
+
+  for (const [certificate, reason] of [
+    ['batch', 'token_not_bound'],
+    ['payments-rotated', 'token_not_bound'], // the same subject
+    ['payments-rogue', 'token_not_bound'],
+    ['partner-app', 'token_not_bound'],
+    [null, 'certificate_missing'],
+  ]) {
+    test(`does not get a stolen token with ${certificate ?? 'no certificate'}`, async () => {
+      const jwt = await getToken();
+      const opaque = await opaqueToken();
+      assert.equal((await withToken(jwt, { certificate: 'payments' })).status, 200);
+      for (const allowH2 of [false, true]) {
+        await assertRefused(jwt, { certificate, reason, allowH2 });
+        await assertRefused(opaque, { certificate, reason, allowH2, path: opaquePath });
+      }
+      assert.equal((await withToken(opaque, { certificate: 'payments', path: opaquePath })).status, 200);
+    });
+  }
+
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
+    test(`gets from a resumed session what it gets from a new one, with ${maxVersion}`, async () => {
+      const tokens = { [jwtPath]: await getToken(), [opaquePath]: await opaqueToken() };
+      for (const [certificate, status] of [['payments', 200], ['batch', 401]]) {
+        for (const [path, token] of Object.entries(tokens)) {
+          const agent = new https.Agent({ ...identity(certificate), host: 'localhost', servername: 'localhost', port: 8443, maxVersion });
+          const seen = [];
+          for (let connection = 0; connection < 2; connection += 1) {
+            const request = https.get(origin + path, { agent, headers: { Authorization: `Bearer ${token}` } });
+            const [response] = await once(request, 'response');
+            response.resume();
+            await once(response, 'end');
+            seen.push({ status: response.statusCode, isResumed: response.socket.isSessionReused() });
+          }
+          assert.deepEqual(seen, [{ status, isResumed: false }, { status, isResumed: true }]);
+        }
+      }
+    });
+  }
+
+  test('does not get a token that is bound to nothing', async () => {
+    const token = await unboundToken({ resource });
+    assert.equal(claimsOf(token).cnf, undefined);
+    for (const certificate of ['payments', null]) await assertRefused(token, { certificate, reason: 'token_not_bound' });
+    await assertRefused(await unboundToken({}), { certificate: 'payments', path: opaquePath, reason: 'token_not_bound' });
+  });
+
+  test('does not get a token that was tampered with', async () => {
+    const token = await getToken();
+    const [header, , signature] = token.split('.');
+    const claims = encoded({ ...claimsOf(token), cnf: boundTo('batch') });
+    const unsigned = `${encoded({ alg: 'none', typ: 'at+jwt' })}.${claims}.`;
+    for (const [tampered, detail] of [
+      [[header, claims, signature].join('.'), /Jwt_verification_fails/],
+      [unsigned, /jwt_authn_access_denied/],
+    ]) {
+      assert.match(await refusedByEnvoy(() => ask('batch', jwtPath, `Bearer ${tampered}`)), detail);
+    }
+  });
+
+  test('does not get a token that has expired', async () => {
+    const token = await getToken({ parameters: { resource: `${resource}briefly` } });
+    const skewSeconds = Number(/clock_skew_seconds: (\d+)/.exec(readFileSync(join(root, 'envoy.yaml'), 'utf8'))[1]);
+    while (Date.now() / 1000 <= claimsOf(token).exp + skewSeconds + 1) await pause(100);
+    assert.match(await refusedByEnvoy(() => ask('payments', jwtPath, `Bearer ${token}`)), /Jwt_is_expired/);
+  });
+
+  test('gets no request without a token', async () => {
+    assert.match(await refusedByEnvoy(() => ask('payments', jwtPath)), /Jwt_is_missing/);
+    const line = await refusal(async () => {
+      const { status, body } = await ask('payments', opaquePath, undefined, '-D', '-');
+      assert.equal(status, 401);
+      assert.match(body, /^www-authenticate: Bearer\r$/im);
+    });
+    assert.equal(line.reason, 'token_missing');
+  });
+
+  test('gets no request with a token in the query or in a form', async () => {
+    const token = await getToken();
+    assert.match(await refusedByEnvoy(() => ask('payments', `${jwtPath}?access_token=${token}`)), /Jwt_is_missing/);
+    for (const request of [[`${jwtPath}?access_token=x`], [jwtPath, '-d', 'access_token=x']]) {
+      const [path, ...more] = request;
+      const line = await refusal(async () => {
+        assert.equal((await ask('payments', path, `Bearer ${token}`, ...more)).status, 400);
+      });
+      assert.equal(line.reason, 'token_unreadable');
+    }
+  });
+
+  test('gets no header that a client wrote', async () => {
+    const forged = ['-H', `Client-Cert: ${rfc9440('batch')}`, '-H', 'Client-Thumbprint: forged'];
+    const { status, body } = await ask('payments', jwtPath, `Bearer ${await getToken()}`, ...forged);
+    assert.equal(status, 200);
+    const { thumbprint, certificate } = JSON.parse(body);
+    assert.deepEqual([thumbprint, certificate], [pki.payments['x5t#S256'], rfc9440('payments')]);
+  });
+
+  test('gets no opaque token that is unknown or was revoked', async () => {
+    await assertRefused('unknown', { certificate: 'payments', path: opaquePath, reason: 'token_inactive' });
+    const token = await opaqueToken();
+    await withLibrary({ clientId: 'payments', certificate: 'payments' }, (server) => openid.tokenRevocation(server, token));
+    await assertRefused(token, { certificate: 'payments', path: opaquePath, reason: 'token_inactive' });
+  });
+
+  test('asks about tokens with credentials that are of no use to anyone else', async () => {
+    const question = ['-u', `gateway:${GATEWAY_SECRET}`, '-d', `token=${await opaqueToken()}`, `${origin}/token/introspection`];
+    const line = await refusal(async () => assert.equal((await curl(null, ...question)).status, 401));
+    assert.equal(line.reason, 'client_not_registered');
+  });
+
+  test('gets no opaque token while the authorization server cannot be asked', async () => {
+    const token = await opaqueToken();
+    const server = serverProcess();
+    process.kill(server, 'SIGSTOP');
+    try {
+      const line = await refusal(async () => {
+        const { status, body } = await ask('payments', opaquePath, `Bearer ${token}`);
+        assert.equal(status, 503);
+        assert.equal(JSON.parse(body).error, 'temporarily_unavailable');
+      });
+      assert.equal(line.reason, 'introspection_failed');
+    } finally {
+      process.kill(server, 'SIGCONT');
+    }
+    assert.equal((await withToken(token, { certificate: 'payments', path: opaquePath })).status, 200);
+  });
+
+  /** The authorization server's process, a child of the demo's. */
+  function serverProcess() {
+    const children = readFileSync(`/proc/${demo.pid}/task/${demo.pid}/children`, 'utf8').trim().split(' ').map(Number);
+    const server = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('demo/server.mjs'));
+    assert.ok(server, 'the authorization server runs');
+    return server;
+  }
+
+  for (const certificate of [null, 'payments']) {
+    test(`cannot be reached past Envoy with ${certificate ?? 'no certificate'}`, () =>
+      assert.rejects(async () => {
+        const connection = await rawConnection(9444, { certificate, servername: 'resource.internal' });
+        connection.write(`GET ${jwtPath} HTTP/1.1\r\nHost: localhost:8443\r\n\r\n`);
+        await connection.response();
+      }));
+  }
+
+  for (const path of [
+    '/api', '/API/accounts', '//api/accounts', '/%61pi/accounts', '/x/../api/accounts', '/./api/accounts', '/api;x/accounts', '/;x/api/accounts',
+    '/api%2Faccounts', '/api%252Faccounts', '\\api\\accounts', '/OPAQUE/accounts', '/opaque;x/accounts', '//opaque/accounts', '/x/../opaque/accounts',
+  ]) {
+    test(`has no way around to it: ${path}`, async () => {
+      const token = await (/opaque/i.test(path) ? opaqueToken() : getToken());
+      for (const [certificate, authorization] of [[null, undefined], ['batch', `Bearer ${token}`], [null, `Bearer ${token}`]]) {
+        const before = accessLog().length;
+        const { status, body } = await ask(certificate, '', authorization, '--http1.1', '--path-as-is', '--request-target', path);
+        assert.ok([400, 401, 404].includes(status), `${status} ${body}`);
+        const line = await logged(() => accessLog().slice(before).find(({ path: asked }) => !/^\/(token|\.well-known)/.test(asked)));
+        assert.equal(line.upstream, undefined, JSON.stringify(line));
+      }
+    });
+  }
 });
 
 describe('the authorization server', () => {
