@@ -223,6 +223,19 @@ fn check_accepts_the_configuration_in_the_readme() {
     assert_eq!(run.status, 0, "{}", run.problems);
 }
 
+#[test]
+fn check_accepts_the_configurations_in_the_document_on_protected_resources() {
+    let document = include_str!("../docs/protected-resources.md");
+    let blocks = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<&str> =
+        blocks.filter(|block| block.starts_with("protected_resources:")).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let run = check("resource.yaml", format!("endpoints: [{{ path: /token }}]\n{example}"));
+        assert_eq!(run.status, 0, "{}", run.problems);
+    }
+}
+
 /// Where trust anchors decide, Envoy's verdict does not, and the chain in the file is what the client presents.
 #[test]
 fn decide_follows_the_presented_chain_to_the_trust_anchors() {
