@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { root } from './envoy.mjs';
 import { certificateForms, resolve } from './pki.mjs';
+import { mayName } from './readings.mjs';
 import { assertRefused, startTestbed } from './testbed.mjs';
 import { field } from './upstream.mjs';
 
@@ -37,6 +38,12 @@ function assertForwarded({ response, received }, { status, upstream = {} }) {
   }
 }
 
+/** What the configuration requires of the access tokens of a request, as `startUpstream` asks. */
+function requirement({ protected_resources: resources = [], enforcement }, { path }) {
+  const resource = resources.find(({ path: exact, path_prefix: prefix = exact }) => mayName(path, prefix.split('/')[1]));
+  return resource && (enforcement === 'report' ? 'report' : resource.require ?? 'bound');
+}
+
 /** Declares a test for every case of `topics`, in an Envoy of its own; `options` are those of `startEnvoy`. */
 export function declareCases(name, topics, options) {
   let testbed;
@@ -45,16 +52,17 @@ export function declareCases(name, topics, options) {
     const listeners = Object.fromEntries(topics.map(({ topic, configuration, environment, tells_chain: tellsChain }) =>
       [topic, { configuration, environment, tellsChain }]));
     const isHolder = ({ presented }) => presented === underWay.certificate && mayCarryCertificate(underWay);
-    testbed = await startTestbed(name, listeners, isHolder, options);
+    const requires = (received) => requirement(underWay.configuration, received);
+    testbed = await startTestbed(name, listeners, isHolder, { requires, ...options });
   });
   after(() => testbed?.stop());
 
-  for (const { topic, cases } of topics) {
+  for (const { topic, cases, configuration } of topics) {
     describe(topic, () => {
       for (const given of cases.filter(runsHere)) {
         for (const protocol of protocolsOf(given)) {
           test(`${given.name} (${protocol})`, async () => {
-            underWay = given;
+            underWay = { ...given, configuration };
             const { expect } = given;
             const seen = await testbed.exchange(topic, given.request, { certificate: given.certificate, protocol });
 

@@ -67,6 +67,11 @@ export async function rawConnection(port, { certificate = null, ...options } = {
       while (buffer.length < length) await more();
       return { status: Number(statusLine.split(' ')[1]), headers, body: take(length) };
     },
+    /** What comes up to the end of a text. */
+    async until(text) {
+      while (!buffer.includes(text)) await more();
+      return take(buffer.indexOf(text) + text.length);
+    },
     close: () => socket.destroy(),
   };
 }

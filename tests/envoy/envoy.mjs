@@ -154,6 +154,7 @@ const listener = (name, settings, accessLogPath) => ({
         access_log: [accessLog(accessLogPath)],
         route_config: { virtual_hosts: [{ name: 'any', domains: ['*'], routes: [...settings.routes ?? [], toServer] }] },
         http_filters: [
+          ...settings.httpFilters ?? [],
           ...(settings.configuration === undefined ? [] : [filter(name, settings)]),
           { name: 'router', typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' } },
         ],
@@ -162,12 +163,16 @@ const listener = (name, settings, accessLogPath) => ({
   }],
 });
 
-const upstreamCluster = (port) => ({
-  name: 'upstream',
+const cluster = (name, port) => ({
+  name,
   load_assignment: {
-    cluster_name: 'upstream',
+    cluster_name: name,
     endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(port) } }] }],
   },
+});
+
+const upstreamCluster = (port) => ({
+  ...cluster('upstream', port),
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
@@ -178,15 +183,15 @@ const upstreamCluster = (port) => ({
 
 /**
  * `listeners` maps a name to { bufferBytes, configuration, encoding, environment, isDelivered, resumption, tellsChain, trustedCa, strict }, and
- * what a test adds to Envoy's own part: `connectionManager`, an object, and `routes`, before the one for everything. Without
- * configuration it is Envoy alone.
+ * what a test adds to Envoy's own part: `connectionManager`, an object, `httpFilters`, before certbound, and `routes`, before
+ * the one for everything. Without configuration it is Envoy alone. `clusters` maps the names of further clusters to ports.
  */
-const bootstrap = (listeners, upstreamPort, accessLogPath) => ({
+const bootstrap = (listeners, upstreamPort, accessLogPath, clusters = {}) => ({
   node: { id: 'tests', cluster: 'tests' },
   admin: { address: loopback(0) },
   static_resources: {
     listeners: Object.entries(listeners).map(([name, settings]) => listener(name, settings, accessLogPath)),
-    clusters: [upstreamCluster(upstreamPort)],
+    clusters: [upstreamCluster(upstreamPort), ...Object.entries(clusters).map(([name, port]) => cluster(name, port))],
   },
 });
 
@@ -206,7 +211,7 @@ const run = (args, { binary = currentEnvoy, environment = {} } = {}) => spawn(
 
 const exit = (child) => new Promise((resolve) => child.once('close', resolve));
 
-async function until(what, attempt) {
+export async function until(what, attempt) {
   for (const deadline = Date.now() + 60_000; Date.now() < deadline; await pause(10)) {
     const result = await attempt();
     if (result !== undefined) return result;
@@ -216,9 +221,9 @@ async function until(what, attempt) {
 
 const deliveries = 'extension_config_discovery.http_filter.certbound';
 
-/** Starts Envoy, of another release if `binary` says so, with these listeners before the server at `upstreamPort`; `name`
- * names its files in build/log. */
-export async function startEnvoy(name, listeners, upstreamPort, { binary } = {}) {
+/** Starts Envoy, of another release if `binary` says so, with these listeners before the server at `upstreamPort`, and with
+ * further `clusters`; `name` names its files in build/log. */
+export async function startEnvoy(name, listeners, upstreamPort, { binary, clusters } = {}) {
   const accessLogPath = emptyLog(`${name}.access.json`);
   const logPath = emptyLog(`${name}.envoy.log`);
   const adminPath = emptyLog(`${name}.admin`);
@@ -226,7 +231,7 @@ export async function startEnvoy(name, listeners, upstreamPort, { binary } = {})
   for (const [listenerName, settings] of Object.entries(listeners)) {
     if (settings.isDelivered) deliver(listenerName, settings);
   }
-  writeFileSync(join(root, bootstrapPath), JSON.stringify(bootstrap(listeners, upstreamPort, accessLogPath), null, 1));
+  writeFileSync(join(root, bootstrapPath), JSON.stringify(bootstrap(listeners, upstreamPort, accessLogPath, clusters), null, 1));
 
   const child = run([
     '--config-path', bootstrapPath, '--admin-address-path', adminPath, '--log-path', logPath,

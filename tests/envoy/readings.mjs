@@ -115,6 +115,25 @@ function basicReadings(received) {
   }).filter(([, user]) => user !== undefined);
 }
 
+/** Every access token that some server may find in a request (RFC 6750 section 2), and the one that its client says it sent. */
+export const accessTokens = (received) => [
+  ...cgiFields(received, 'authorization').flatMap((value) => [...value.matchAll(/(?:bearer|dpop)\s+([^\s,]+)/gi)].map(([, token]) => token)),
+  ...parameterReadings(received.path.split(/\?(.*)/s)[1] ?? '', 'access_token').map(([, token]) => token),
+  ...(cgiFields(received, 'content-type').some((type) => /form-urlencoded/i.test(type)) ? bodyTexts(received) : [])
+    .flatMap(([, text]) => parameterReadings(text, 'access_token')).map(([, token]) => token),
+  ...cgiFields(received, 'x-sent-token'),
+];
+
+/** Whether some server may find a segment in a path, however it reads escapes, case, parameters, slashes and dots. */
+export function mayName(path, segment) {
+  let text = path.split('?')[0];
+  for (let before; before !== text;) {
+    before = text;
+    text = text.replaceAll(/%([0-9a-f]{2})/gi, (_, digits) => String.fromCharCode(parseInt(digits, 16)));
+  }
+  return text.toLowerCase().split(/[/\\;]/).includes(segment);
+}
+
 const assertionReadings = (received) => everyParameter(received, 'client_assertion').flatMap(([where, assertion]) => {
   const claims = attempt(() => JSON.parse(Buffer.from(String(assertion).split('.')[1], 'base64url').toString())) ?? {};
   return Object.entries(claims).filter(([name]) => ['sub', 'iss', 'client_id'].includes(name.toLowerCase()))

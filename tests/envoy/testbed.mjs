@@ -28,10 +28,10 @@ function requestOf({
 /**
  * Starts the server and Envoy. `listeners` and `options` are those of `startEnvoy`; `isHolder` tells which client may use which
  * certificate: no request for which it is false may carry a certificate upstream, and `stop` fails if one did.
- * `answer` and `proxyUser` are the server's, as in `startUpstream`.
+ * `answer`, `proxyUser`, `requires` and `bindingOf` are the server's, as in `startUpstream`.
  */
-export async function startTestbed(name, listeners, isHolder, { answer, proxyUser, ...options } = {}) {
-  const upstream = await startUpstream({ isHolder, credentials, answer, proxyUser });
+export async function startTestbed(name, listeners, isHolder, { answer, proxyUser, requires, bindingOf, ...options } = {}) {
+  const upstream = await startUpstream({ isHolder, credentials, answer, proxyUser, requires, bindingOf });
   const envoy = await startEnvoy(name, listeners, upstream.port, options).catch(async (error) => {
     await upstream.stop();
     throw error;

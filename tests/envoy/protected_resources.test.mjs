@@ -1,0 +1,469 @@
+// Protected resources in Envoy: tokens that its jwt_authn filter verifies, tokens that an introspection endpoint is asked
+// about, and bodies that must not wait.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { until } from './envoy.mjs';
+import { client, startIntrospection } from './introspection.mjs';
+import { jose } from './packages.mjs';
+import { pki, rfc9440, token as unsigned } from './pki.mjs';
+import { mayName } from './readings.mjs';
+import { assertRefused, startTestbed } from './testbed.mjs';
+import { bindingOf, field } from './upstream.mjs';
+
+const protocols = ['http/1.1', 'h2'];
+const thumbprintOf = (name) => pki[name]['x5t#S256'];
+const cnfOf = (name) => ({ 'x5t#S256': thumbprintOf(name) });
+
+const thumbprintHeader = 'x-client-cert-thumbprint';
+const shared = { endpoints: [{ path: '/oauth/token' }], clients: [], thumbprint_header: thumbprintHeader };
+const forward = ['certificate', 'thumbprint'];
+
+/** Resources at /api/, which require a bound token, and at /open/, which do not. */
+const resources = (settings) => ({
+  ...shared,
+  protected_resources: [
+    { path_prefix: '/api/', forward, ...settings },
+    { path_prefix: '/open/', forward, require: 'if_present', ...settings },
+  ],
+});
+
+const introspected = (cluster, settings) => resources({
+  token: 'introspection',
+  introspection: {
+    cluster,
+    path: '/introspect',
+    authority: 'as.internal',
+    client_id: client.id,
+    client_secret: { value: client.secret },
+    ...settings,
+  },
+});
+
+const issuer = 'https://as.example.com';
+const { privateKey, publicKey } = await jose.generateKeyPair('ES256');
+const { privateKey: otherKey } = await jose.generateKeyPair('ES256');
+const jwks = { keys: [{ ...await jose.exportJWK(publicKey), kid: 'one', alg: 'ES256' }] };
+
+const sign = (claims, key = privateKey) => new jose.SignJWT({ iss: issuer, aud: 'api', exp: 4102444800, ...claims })
+  .setProtectedHeader({ alg: 'ES256', kid: 'one' }).sign(key);
+
+/** Envoy's filter that verifies tokens, and lets requests without any through. */
+const jwtAuthn = (provider) => ({
+  name: 'envoy.filters.http.jwt_authn',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication',
+    providers: {
+      as: { issuer, audiences: ['api'], local_jwks: { inline_string: JSON.stringify(jwks) }, payload_in_metadata: 'jwt_payload', ...provider },
+    },
+    rules: [{
+      match: { prefix: '/' },
+      requires: { requires_any: { requirements: [{ provider_name: 'as' }, { allow_missing: {} }] } },
+    }],
+  },
+});
+
+const verified = { configuration: resources({ token: 'jwt_authn' }) };
+const fromAuthorization = [{ name: 'Authorization', value_prefix: 'Bearer ' }];
+
+let testbed;
+let endpoint;
+let stopped;
+
+/** What opaque tokens stand for. */
+const meanings = new Map();
+
+before(async () => {
+  endpoint = await startIntrospection();
+  stopped = await startIntrospection();
+  const nobody = await startIntrospection();
+  await nobody.stop();
+  const listeners = {
+    bearer: { configuration: resources({ token: 'bearer' }), connectionManager: { upgrade_configs: [{ upgrade_type: 'websocket' }] } },
+    verified: { ...verified, httpFilters: [jwtAuthn({ forward: true, from_headers: fromAuthorization })], resumption: true },
+    taken: { ...verified, httpFilters: [jwtAuthn({ forward: false, from_headers: fromAuthorization })] },
+    everywhere: { ...verified, httpFilters: [jwtAuthn({ forward: true })] },
+    takenFromEverywhere: { ...verified, httpFilters: [jwtAuthn({ forward: false })] },
+    elsewhere: { ...verified, httpFilters: [jwtAuthn({ forward: true, from_headers: [{ name: 'x-token' }] })] },
+    unnamed: { ...verified, httpFilters: [jwtAuthn({ forward: true, payload_in_metadata: 'other' })] },
+    missing: verified,
+    introspection: { configuration: introspected('introspection'), bufferBytes: 65536 },
+    asking: { configuration: introspected('introspection', { max_cache_seconds: 0 }), bufferBytes: 65536 },
+    impatient: { configuration: introspected('introspection', { timeout_milliseconds: 200 }) },
+    down: { configuration: introspected('nobody') },
+    unknown: { configuration: introspected('no-such-cluster') },
+    stopping: { configuration: introspected('stopped', { max_cache_seconds: 2 }) },
+    phantom: { configuration: introspected('introspection', { replace_token_by: 'application/jwt' }) },
+    signed: { configuration: introspected('introspection', { replace_token_by: 'application/token-introspection+jwt' }) },
+  };
+  testbed = await startTestbed('protected_resources', listeners, () => false, {
+    clusters: { introspection: endpoint.port, nobody: nobody.port, stopped: stopped.port },
+    answer,
+    requires: ({ path }) => (mayName(path, 'api') ? 'bound' : mayName(path, 'open') ? 'if_present' : undefined),
+    bindingOf: (token) => (meanings.has(token) ? meanings.get(token) : bindingOf(token)),
+  });
+});
+after(async () => {
+  await endpoint.stop();
+  await stopped.stop();
+  await testbed?.stop();
+  assert.deepEqual(endpoint.problems.concat(stopped.problems), []);
+});
+
+/** The server: speaks gRPC, answers in two parts when it is told to, echoes what it was sent. */
+let secondPart = Promise.resolve();
+async function answer(received, response) {
+  if (field(received, 'content-type') === 'application/grpc') {
+    response.writeHead(200, { 'content-type': 'application/grpc' });
+    response.write(received.body);
+    response.addTrailers({ 'grpc-status': '0' });
+  } else if (received.path.endsWith('/stream')) {
+    response.write('first part,');
+    await secondPart;
+    response.write('second part');
+  }
+  response.end('.');
+}
+
+const authorization = (token, scheme = 'Bearer') => [['authorization', `${scheme} ${token}`]];
+
+/** What a client sends; the last field tells the server's judge which token it was, also where a filter removes it. */
+const asking = (token, { path = '/api/accounts', ...more } = {}) =>
+  ({ method: 'GET', path, headers: [...authorization(token), ['x-sent-token', token]], ...more });
+
+const send = (listener, certificate, request, options) => testbed.exchange(listener, request, { certificate, ...options });
+
+/** A promise that a test keeps. */
+function deferred() {
+  let resolve;
+  const promise = new Promise((settle) => { resolve = settle; });
+  return { promise, resolve };
+}
+
+let tokens = 0;
+/** An opaque token with every character that one may have, and what is said of it. */
+function opaque(answer, binding, says = endpoint) {
+  tokens += 1;
+  const token = `A-z._~+/${tokens}+/==`;
+  meanings.set(token, binding);
+  says.say(token, answer);
+  return token;
+}
+
+const active = (name, more) => ({ body: { active: true, ...(name && { cnf: cnfOf(name) }), ...more } });
+const opaqueOf = (name, more, says) => opaque(active(name, more), name ? thumbprintOf(name) : undefined, says);
+
+function assertAllowed({ response, received, outcome, reason }, certificate) {
+  assert.equal(response.status, 200, `${reason}: ${response.body}`);
+  assert.equal(outcome, 'allowed');
+  assert.equal(field(received, 'client-cert'), certificate && rfc9440(certificate));
+  assert.equal(field(received, thumbprintHeader), certificate && thumbprintOf(certificate));
+}
+
+const challenges = {
+  token_missing: [401, undefined, 'Bearer'],
+  token_unreadable: [400, 'invalid_request', 'Bearer error="invalid_request"'],
+  introspection_failed: [503, 'temporarily_unavailable', undefined],
+  host_error: [500, 'server_error', undefined],
+  body_too_large: [413, 'invalid_request', undefined],
+};
+
+function assertDenied(seen, reason) {
+  assert.equal(seen.reason, reason, `${seen.response.status} ${seen.response.body}`);
+  assert.equal(seen.outcome, 'denied');
+  const [status, error, challenge] = challenges[reason] ?? [401, 'invalid_token', 'Bearer error="invalid_token"'];
+  assertRefused(seen, status, error);
+  assert.equal(seen.response.headers['www-authenticate'], challenge);
+}
+
+/** Envoy's own filter refused it; certbound never saw it. */
+function assertRefusedByEnvoy({ response, received, outcome }) {
+  assert.ok([401, 403].includes(response.status), response.body);
+  assert.equal(outcome, null);
+  assert.equal(received, undefined);
+}
+
+describe('tokens that jwt_authn verifies', () => {
+  for (const protocol of protocols) {
+    for (const listener of ['verified', 'taken', 'everywhere', 'takenFromEverywhere']) {
+      test(`with the certificate they are bound to, another, and none (${listener}, ${protocol})`, async () => {
+        const token = await sign({ cnf: cnfOf('payments') });
+        const seen = await send(listener, 'payments', asking(token), { protocol });
+        assertAllowed(seen, 'payments');
+        assert.equal(field(seen.received, 'authorization'), listener.startsWith('taken') ? null : `Bearer ${token}`);
+        assertDenied(await send(listener, 'batch', asking(token), { protocol }), 'token_not_bound');
+        assertDenied(await send(listener, null, asking(token), { protocol }), 'certificate_missing');
+      });
+    }
+  }
+
+  test('over a resumed session', async () => {
+    const token = await sign({ cnf: cnfOf('payments') });
+    for (const [certificate, check] of [
+      ['payments', (seen) => assertAllowed(seen, 'payments')],
+      ['batch', (seen) => assert.equal(seen.reason, 'token_not_bound')],
+      [null, (seen) => assert.equal(seen.reason, 'certificate_missing')],
+    ]) {
+      const get = (connection) => {
+        const head = ['GET /api/accounts HTTP/1.1', 'Host: as.example.com', `Authorization: Bearer ${token}`, `X-Sent-Token: ${token}`];
+        const { id, bytes } = connection.spell({ head });
+        connection.write(bytes);
+        return connection.response().then(async (response) => ({ response, ...await testbed.observe(id) }));
+      };
+      for (const version of ['TLSv1.2', 'TLSv1.3']) {
+        const options = { certificate, minVersion: version, maxVersion: version };
+        await testbed.withRawConnection('verified', options, async (first) => {
+          check(await get(first));
+          await testbed.withRawConnection('verified', { ...options, session: first.socket.getSession() }, async (second) => {
+            assert.equal(second.socket.isSessionReused(), true);
+            check(await get(second));
+          });
+        });
+      }
+    }
+  });
+
+  test('that are tampered with, expired, for others, or of another issuer', async () => {
+    const token = await sign({ cnf: cnfOf('payments') });
+    const [header, , signature] = token.split('.');
+    const claims = Buffer.from(JSON.stringify({ iss: issuer, aud: 'api', exp: 4102444800, cnf: cnfOf('batch') })).toString('base64url');
+    for (const [bad, certificate] of [
+      [`${header}.${claims}.${signature}`, 'batch'],
+      [unsigned({ iss: issuer, aud: 'api', cnf: cnfOf('batch') }), 'batch'],
+      [await sign({ cnf: cnfOf('batch') }, otherKey), 'batch'],
+      [await sign({ cnf: cnfOf('batch'), exp: 1 }), 'batch'],
+      [await sign({ cnf: cnfOf('batch'), aud: 'other' }), 'batch'],
+      [await sign({ cnf: cnfOf('batch'), iss: 'https://other.example.com' }), 'batch'],
+      [`${token}, Bearer ${token}`, 'payments'],
+    ]) {
+      for (const listener of ['verified', 'taken', 'everywhere', 'takenFromEverywhere']) {
+        assertRefusedByEnvoy(await send(listener, certificate, { method: 'GET', path: '/api/accounts', headers: authorization(bad) }));
+      }
+    }
+  });
+
+  // Envoy reads JSON as protocol buffers do, and tells of null that it cannot say.
+  for (const [what, cnf] of [
+    ['no cnf', undefined],
+    ['cnf null', null],
+    ['cnf empty', {}],
+    ['cnf that is text', 'x5t#S256'],
+    ['cnf that is empty text', ''],
+    ['cnf that is a number', 7],
+    ['cnf that is false', false],
+    ['cnf that is a list', [cnfOf('payments')]],
+    ['x5t#S256 null', { 'x5t#S256': null }],
+    ['x5t#S256 empty', { 'x5t#S256': '' }],
+    ['x5t#S256 that is a number', { 'x5t#S256': 7 }],
+    ['x5t#S256 that is a list', { 'x5t#S256': [thumbprintOf('payments')] }],
+    ['x5t#S256 that is an object', { 'x5t#S256': cnfOf('payments') }],
+    ['only jkt', { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' }],
+    ['jkt beside x5t#S256', { jkt: 'a', ...cnfOf('payments') }],
+    ['jkt null beside x5t#S256', { jkt: null, ...cnfOf('payments') }],
+    ['another thumbprint', cnfOf('batch')],
+    ['the thumbprint with padding', { 'x5t#S256': `${thumbprintOf('payments')}=` }],
+  ]) {
+    test(`with ${what}`, async () => {
+      const token = await sign({ cnf });
+      assertDenied(await send('taken', 'payments', asking(token)), 'token_not_bound');
+      const seen = await send('verified', 'payments', asking(token));
+      assert.equal(seen.outcome, 'denied');
+      assert.ok(['token_not_bound', 'token_unreadable'].includes(seen.reason), seen.reason);
+      assertDenied(seen, seen.reason);
+      // Empty text is the one that looks like nothing, and nothing is let in there.
+      const isUnbound = cnf === undefined || cnf === '';
+      const open = await send('taken', 'payments', asking(token, { path: '/open/accounts' }));
+      if (isUnbound) assertAllowed(open, null);
+      else assertDenied(open, 'token_not_bound');
+    });
+  }
+
+  test('with null in other claims', async () => {
+    const token = await sign({ cnf: { ...cnfOf('payments'), kid: null }, email: null });
+    for (const listener of ['verified', 'taken']) {
+      assertAllowed(await send(listener, 'payments', asking(token)), 'payments');
+      assertDenied(await send(listener, 'batch', asking(token)), 'token_not_bound');
+    }
+  });
+
+  test('that are not sent', async () => {
+    for (const listener of ['verified', 'taken', 'everywhere', 'takenFromEverywhere']) {
+      assertDenied(await send(listener, 'payments', { method: 'GET', path: '/api/accounts' }), 'token_missing');
+      assertAllowed(await send(listener, 'payments', { method: 'GET', path: '/open/accounts' }), null);
+    }
+  });
+
+  test('in places where jwt_authn does not look', async () => {
+    const token = await sign({ cnf: cnfOf('payments') });
+    for (const listener of ['verified', 'taken']) {
+      for (const path of ['/api/accounts', '/open/accounts']) {
+        for (const request of [
+          // It looks for the scheme in this case only.
+          { headers: authorization(token, 'bearer') },
+          { headers: authorization(token, 'BEARER') },
+          { query: `?access_token=${token}` },
+          { headers: authorization(token), query: `?access_token=${token}` },
+          { headers: authorization(token), query: `?a=b&access%5ftoken=${token}` },
+        ]) {
+          const { headers = [], query = '' } = request;
+          assertDenied(await send(listener, 'payments', { method: 'GET', path: path + query, headers }), 'token_unreadable');
+        }
+      }
+    }
+  });
+
+  test('of which there is a second one in the query', async () => {
+    const own = await sign({ cnf: cnfOf('payments'), sub: 'payments' });
+    const stolen = await sign({ cnf: cnfOf('batch'), sub: 'batch' });
+    const unbound = await sign({ sub: 'anybody' });
+    for (const [first, second] of [[own, stolen], [stolen, own], [own, own], [own, unbound], [unbound, own]]) {
+      for (const listener of ['verified', 'taken', 'everywhere']) {
+        const request = { method: 'GET', path: `/api/accounts?access_token=${second}`, headers: authorization(first) };
+        assertDenied(await send(listener, 'payments', request), 'token_unreadable');
+      }
+    }
+  });
+
+  // It removes both before certbound sees them, and keeps the payload of the first: from_headers has to name the place.
+  test('of which it removes a second one from the query', async () => {
+    const own = await sign({ cnf: cnfOf('payments') });
+    const stolen = await sign({ cnf: cnfOf('batch') });
+    const both = (first, second) => asking(first, { path: `/api/accounts?access_token=${second}` });
+    const seen = await send('takenFromEverywhere', 'payments', both(own, stolen));
+    assertAllowed(seen, 'payments');
+    assert.deepEqual([field(seen.received, 'authorization'), seen.received.path], [null, '/api/accounts']);
+    assertDenied(await send('takenFromEverywhere', 'payments', both(stolen, own)), 'token_not_bound');
+  });
+
+  test('that are not the one in Authorization', async () => {
+    const own = await sign({ cnf: cnfOf('payments') });
+    const stolen = await sign({ cnf: cnfOf('batch') });
+    for (const [inField, inAuthorization] of [[own, stolen], [stolen, own], [own, unsigned({ sub: 'a' })], [own, 'opaque']]) {
+      const request = { method: 'GET', path: '/api/accounts', headers: [['x-token', inField], ...authorization(inAuthorization)] };
+      assertDenied(await send('elsewhere', 'payments', request), 'token_unreadable');
+    }
+  });
+
+  test('under another name, or without the filter: the log says what to do', async () => {
+    const token = await sign({ cnf: cnfOf('payments') });
+    for (const listener of ['unnamed', 'missing']) {
+      for (const path of ['/api/accounts', '/open/accounts']) {
+        assertDenied(await send(listener, 'payments', asking(token, { path })), 'token_unreadable');
+      }
+    }
+    const lines = await testbed.envoy.logLines('jwt_authn left no payload in its dynamic metadata');
+    assert.match(lines[0], /it needs payload_in_metadata, and to come before certbound/);
+  });
+});
+
+describe('tokens that the introspection endpoint is asked about', () => {
+  for (const protocol of protocols) {
+    test(`active, with the certificate they are bound to, another, and none (${protocol})`, async () => {
+      for (const listener of ['introspection', 'asking']) {
+        const token = opaqueOf('payments');
+        const seen = await send(listener, 'payments', asking(token), { protocol });
+        assertAllowed(seen, 'payments');
+        assert.equal(field(seen.received, 'authorization'), `Bearer ${token}`);
+        // The answer that is remembered is compared with each connection's certificate, too.
+        assertDenied(await send(listener, 'batch', asking(token), { protocol }), 'token_not_bound');
+        assertDenied(await send(listener, null, asking(token), { protocol }), 'certificate_missing');
+        assertAllowed(await send(listener, 'payments', asking(token), { protocol }), 'payments');
+        assert.equal(endpoint.timesAsked(token), listener === 'asking' ? 4 : 1);
+        assert.equal(endpoint.accepted(token), 'application/json');
+      }
+    });
+
+    test(`for each its own question (${protocol})`, async () => {
+      const bound = ['payments', 'batch', 'payments', 'partner-app'].map((name) => ({ name, token: opaqueOf(name) }));
+      for (const { name, token } of [...bound, ...bound]) {
+        assertAllowed(await send('introspection', name, asking(token), { protocol }), name);
+        assertDenied(await send('introspection', name === 'batch' ? 'payments' : 'batch', asking(token), { protocol }), 'token_not_bound');
+        assert.equal(endpoint.timesAsked(token), 1);
+      }
+    });
+  }
+
+  test('that are not active, or bound to nothing', async () => {
+    const inactive = opaque({ body: { active: false, cnf: cnfOf('payments') } }, undefined);
+    const unbound = opaqueOf(null);
+    const sent = (token, path) => send('introspection', 'payments', asking(token, { path }));
+    assertDenied(await sent(inactive, '/api/accounts'), 'token_inactive');
+    assertDenied(await sent(inactive, '/open/accounts'), 'token_inactive');
+    assert.equal(endpoint.timesAsked(inactive), 2, 'what is not active may become so');
+    assertDenied(await sent(unbound, '/api/accounts'), 'token_not_bound');
+    assertAllowed(await sent(unbound, '/open/accounts'), null);
+  });
+
+  test('without which nobody is asked', async () => {
+    for (const listener of ['introspection', 'down']) {
+      const nothing = (path) => ({ method: 'GET', path });
+      assertDenied(await send(listener, 'payments', nothing('/api/accounts')), 'token_missing');
+      assertAllowed(await send(listener, 'payments', nothing('/open/accounts')), null);
+    }
+  });
+
+  const inOneHour = () => Math.floor(Date.now() / 1000) + 3600;
+  for (const [what, reason, answer] of [
+    ['an error', 'introspection_failed', { status: 500, ...active('payments') }],
+    ['that certbound is not authorised', 'introspection_failed', { status: 401, ...active('payments') }],
+    ['a redirect', 'introspection_failed', { status: 302, ...active('payments') }],
+    ['nothing (204)', 'introspection_failed', { status: 204, body: '' }],
+    ['another success (201)', 'introspection_failed', { status: 201, ...active('payments') }],
+    ['an empty body', 'introspection_failed', { body: '' }],
+    ['half of an answer', 'introspection_failed', { body: '{"active":true,"cnf":{' }],
+    ['HTML', 'introspection_failed', { type: 'text/html', body: '<html>' }],
+    ['a list', 'introspection_failed', { body: '[{"active":true}]' }],
+    ['not whether it is active', 'introspection_failed', { body: { cnf: cnfOf('payments') } }],
+    ['text for whether it is active', 'introspection_failed', { body: { active: 'true', cnf: cnfOf('payments') } }],
+    ['twice whether it is active', 'introspection_failed', { body: '{"active":false,"active":true}' }],
+    ['two confirmations', 'introspection_failed', { body: `{"active":true,"cnf":${JSON.stringify(cnfOf('payments'))},"cnf":{}}` }],
+    ['a confirmation that is none', 'introspection_failed', { body: { active: true, cnf: thumbprintOf('payments') } }],
+    ['text for exp', 'introspection_failed', { body: { active: true, exp: String(inOneHour()), cnf: cnfOf('payments') } }],
+    ['exp in the past', 'token_inactive', active('payments', { exp: 1 })],
+    ['exp before 1970', 'token_inactive', active('payments', { exp: -1 })],
+    ['the binding to a DPoP key', 'token_not_bound', { body: { active: true, cnf: { jkt: 'a' } } }],
+  ]) {
+    test(`about which it says ${what}`, async () => {
+      for (const path of ['/api/accounts', '/open/accounts']) {
+        const token = opaque(answer, undefined);
+        assertDenied(await send('introspection', 'payments', asking(token, { path })), reason);
+        // It may say something better the next time.
+        endpoint.say(token, active('payments'));
+        meanings.set(token, thumbprintOf('payments'));
+        const next = await send('introspection', 'payments', asking(token, { path }));
+        if (reason === 'token_not_bound') assertDenied(next, reason);
+        else assertAllowed(next, 'payments');
+      }
+    });
+  }
+
+  for (const type of ['application/json;charset=utf-8', 'text/plain', null]) {
+    test(`in an answer of type ${type}`, async () => {
+      const token = opaque({ ...active('payments'), type }, thumbprintOf('payments'));
+      assertAllowed(await send('introspection', 'payments', asking(token)), 'payments');
+    });
+  }
+
+  test('while it cannot be reached', async () => {
+    for (const listener of ['down', 'unknown']) {
+      for (const protocol of protocols) {
+        for (const path of ['/api/accounts', '/open/accounts']) {
+          assertDenied(await send(listener, 'payments', asking(opaqueOf('payments'), { path }), { protocol }), 'introspection_failed');
+        }
+        const form = { method: 'POST', form: 'a=b', headers: asking(opaqueOf('payments')).headers, path: '/api/accounts' };
+        assertDenied(await send(listener, 'payments', form, { protocol }), 'introspection_failed');
+      }
+    }
+    const [line] = await testbed.envoy.logLines('introspection: Envoy does not send it to cluster');
+    assert.match(line, /no-such-cluster/);
+  });
+
+  test('while it is slower than timeout_milliseconds', async () => {
+    const answered = deferred();
+    const token = opaque({ ...active('payments'), until: answered.promise }, thumbprintOf('payments'));
+    assertDenied(await send('impatient', 'payments', asking(token)), 'introspection_failed');
+    answered.resolve();
+    assertAllowed(await send('impatient', 'payments', asking(token)), 'payments');
+  });
+});
