@@ -115,7 +115,8 @@ async function http2Connection(port, authority, options) {
       const response = await responseTo(stream);
       return { status: response[':status'], headers: response, body: await read(stream) };
     },
-    close: () => new Promise((closed) => session.close(closed)),
+    destroy: () => session.destroy(),
+    close: () => session.destroyed || new Promise((closed) => session.close(closed)),
   };
 }
 

@@ -466,4 +466,212 @@ describe('tokens that the introspection endpoint is asked about', () => {
     answered.resolve();
     assertAllowed(await send('impatient', 'payments', asking(token)), 'payments');
   });
+
+  test('asked again after max_cache_seconds and after exp', async () => {
+    const asked = async (token, listener = 'stopping') => {
+      assertAllowed(await send(listener, 'payments', asking(token)), 'payments');
+      return stopped.timesAsked(token);
+    };
+    const remembered = opaqueOf('payments', {}, stopped);
+    const expiring = opaqueOf('payments', { exp: Date.now() / 1000 + 1.5 }, stopped);
+    assert.equal(await asked(remembered), 1);
+    assertAllowed(await send('stopping', 'payments', asking(expiring)), 'payments');
+    await until('the token to be refused', async () => {
+      const { outcome, reason } = await send('stopping', 'payments', asking(expiring));
+      return outcome === 'denied' ? assert.equal(reason, 'token_inactive') ?? true : undefined;
+    });
+    await until('another question', async () => (await asked(remembered) > 1) || undefined);
+  });
+
+  test('while it stops: what is remembered holds until its time', async () => {
+    const known = opaqueOf('payments', {}, stopped);
+    const asked = (token, certificate) => send('stopping', certificate, asking(token));
+    assertAllowed(await asked(known, 'payments'), 'payments');
+    await stopped.stop();
+    assertAllowed(await asked(known, 'payments'), 'payments');
+    assertDenied(await asked(known, 'batch'), 'token_not_bound');
+    assertDenied(await asked(opaqueOf('payments', {}, stopped), 'payments'), 'introspection_failed');
+    const last = await until('what is remembered to be too old', async () => {
+      const seen = await asked(known, 'payments');
+      return seen.outcome === 'denied' ? seen : undefined;
+    });
+    assertDenied(last, 'introspection_failed');
+  });
+
+  test('by many requests at once', async () => {
+    const names = ['payments', 'batch', 'partner-app'];
+    const bound = Array.from({ length: 60 }, (_, i) => ({ name: names[i % 3], token: opaqueOf(names[i % 3]) }));
+    await Promise.all(names.map((certificate) => testbed.withConnection('asking', { certificate, protocol: 'h2' }, (connection) =>
+      Promise.all(bound.map(async ({ name, token }) => {
+        const seen = await connection.exchange(asking(token));
+        if (name === certificate) assertAllowed(seen, name);
+        else assertDenied(seen, 'token_not_bound');
+      })))));
+    assert.ok(bound.every(({ token }) => endpoint.timesAsked(token) === 3));
+  });
+
+  test('answered in another order than asked, over HTTP/2', async () => {
+    const waits = [deferred(), deferred(), deferred()];
+    const answers = ['payments', 'batch', 'payments'];
+    const held = answers.map((name, i) => opaque({ ...active(name), until: waits[i].promise }, thumbprintOf(name)));
+    await testbed.withConnection('asking', { certificate: 'payments', protocol: 'h2' }, async (connection) => {
+      const responding = held.map((token) => connection.exchange(asking(token)));
+      await Promise.all(held.map((token) => until('the question', () => endpoint.timesAsked(token) || undefined)));
+      // Others are served meanwhile.
+      assertAllowed(await connection.exchange(asking(opaqueOf('payments'))), 'payments');
+      for (const wait of waits.toReversed()) wait.resolve();
+      const [first, second, third] = await Promise.all(responding);
+      assertAllowed(first, 'payments');
+      assertDenied(second, 'token_not_bound');
+      assertAllowed(third, 'payments');
+    });
+  });
+
+  test('for pipelined requests', async () => {
+    const names = ['payments', 'batch'];
+    await testbed.withRawConnection('asking', { certificate: 'payments' }, async (connection) => {
+      for (const pair of [names, names.toReversed(), ['payments', 'payments']]) {
+        const begun = pair.map((name) => {
+          const token = opaqueOf(name);
+          return { name, ...connection.spell({ head: ['GET /api/accounts HTTP/1.1', 'Host: as.example.com', `Authorization: Bearer ${token}`] }) };
+        });
+        connection.write(Buffer.concat(begun.map(({ bytes }) => bytes)));
+        for (const { name, id } of begun) {
+          const response = await connection.response();
+          const seen = await testbed.observe(id);
+          assert.equal(seen.reason ?? null, name === 'payments' ? null : 'token_not_bound');
+          assert.equal(response.status, name === 'payments' ? 200 : 401);
+        }
+      }
+    });
+  });
+
+  for (const protocol of protocols) {
+    test(`when the client is gone before the answer (${protocol})`, async () => {
+      const wait = deferred();
+      const token = opaque({ ...active('payments'), until: wait.promise }, thumbprintOf('payments'));
+      let id;
+      await testbed.withConnection('asking', { certificate: 'payments', protocol }, async (connection) => {
+        const attempt = connection.attempt(asking(token), (begun) => { id = begun; });
+        await until('the question', () => endpoint.timesAsked(token) || undefined);
+        if (protocol === 'h2') connection.destroy();
+        else connection.close();
+        await attempt;
+      });
+      const { outcome, received } = await testbed.observe(id);
+      assert.deepEqual([outcome, received], [null, undefined]);
+      wait.resolve();
+      assertAllowed(await send('asking', 'payments', asking(token), { protocol }), 'payments');
+      assert.equal(testbed.upstream.received(id), undefined);
+    });
+  }
+
+  // What comes while the question is out is held: 64 KiB are this listener's per_connection_buffer_limit_bytes, which count
+  // over HTTP/1.1 only; over HTTP/2 it is the window of the stream.
+  for (const protocol of protocols) {
+    for (const [what, length] of [['small', 20], ['as long as the limit', 65536], ['longer than the limit', 200_000]]) {
+      test(`while a body comes that is ${what} (${protocol})`, async () => {
+        for (const [name, type] of [['payments', 'application/json'], ['batch', 'application/json']]) {
+          const wait = deferred();
+          const token = opaque({ ...active(name), until: wait.promise }, thumbprintOf(name));
+          const request = asking(token, { method: 'POST', body: 'x'.repeat(length) });
+          request.headers.push(['content-type', type]);
+          await testbed.withConnection('asking', { certificate: 'payments', protocol }, async (connection) => {
+            let id;
+            const attempt = connection.attempt(request, (begun) => { id = begun; });
+            await until('the question', () => endpoint.timesAsked(token) || undefined);
+            await pause(50);
+            assert.equal(testbed.upstream.received(id), undefined, 'nothing goes on before the answer');
+            wait.resolve();
+            const { response } = await attempt;
+            const seen = { response, ...await testbed.observe(id) };
+            if (length > 65536 && protocol === 'http/1.1') {
+              assert.ok(response === null || response.status === 413, response?.status);
+              assert.equal(seen.received, undefined);
+            } else if (name === 'batch') {
+              assertDenied(seen, 'token_not_bound');
+            } else {
+              assertAllowed(seen, 'payments');
+              assert.equal(seen.received.body.length, length);
+            }
+          });
+        }
+      });
+    }
+  }
+
+  test('while body and trailers come, over HTTP/2', async () => {
+    for (const name of ['payments', 'batch']) {
+      const wait = deferred();
+      const token = opaque({ ...active(name), until: wait.promise }, thumbprintOf(name));
+      const request = asking(token, { method: 'POST', body: 'part', trailers: [['x-after', 'body'], ['client-cert', rfc9440('batch')]] });
+      await testbed.withConnection('asking', { certificate: 'payments', protocol: 'h2' }, async (connection) => {
+        let id;
+        const attempt = connection.attempt(request, (begun) => { id = begun; });
+        await until('the question', () => endpoint.timesAsked(token) || undefined);
+        await pause(50);
+        assert.equal(testbed.upstream.received(id), undefined, 'nothing goes on before the answer');
+        wait.resolve();
+        const { response } = await attempt;
+        const seen = { response, ...await testbed.observe(id) };
+        if (name === 'batch') return assertDenied(seen, 'token_not_bound');
+        assertAllowed(seen, 'payments');
+        assert.equal(seen.received.body.toString(), 'part');
+        assert.deepEqual(seen.received.trailers, [['x-after', 'body']]);
+      });
+    }
+  });
+
+  test('replaced by the JWT that they stand for (phantom tokens)', async () => {
+    const jwt = await sign({ cnf: cnfOf('payments') });
+    const token = opaque({ type: 'application/jwt', body: jwt }, thumbprintOf('payments'));
+    for (let time = 0; time < 2; time += 1) {
+      const seen = await send('phantom', 'payments', { method: 'GET', path: '/api/accounts', headers: authorization(token) });
+      assertAllowed(seen, 'payments');
+      assert.equal(field(seen.received, 'authorization'), `Bearer ${jwt}`);
+      assert.ok(!JSON.stringify(seen.received).includes(token), 'the client\'s token reached the resource');
+    }
+    assert.equal(endpoint.timesAsked(token), 1);
+    assert.equal(endpoint.accepted(token), 'application/jwt');
+    assertDenied(await send('phantom', 'batch', asking(token)), 'token_not_bound');
+    assertDenied(await send('phantom', null, asking(token)), 'certificate_missing');
+    const unbound = opaque({ type: 'application/jwt', body: await sign({}) }, undefined);
+    assertDenied(await send('phantom', 'payments', asking(unbound)), 'token_not_bound');
+    const open = await send('phantom', null, asking(unbound, { path: '/open/accounts' }));
+    assertAllowed(open, null);
+    assert.notEqual(field(open.received, 'authorization'), `Bearer ${unbound}`);
+    for (const [reason, answer] of [
+      ['token_inactive', { status: 204, type: null, body: '' }],
+      ['token_inactive', { body: { active: false } }],
+      ['token_inactive', { type: 'application/jwt', body: await sign({ cnf: cnfOf('payments'), exp: 1 }) }],
+      ['introspection_failed', active('payments')],
+      ['introspection_failed', { type: 'application/jwt', body: 'opaque' }],
+      ['introspection_failed', { type: 'application/jwt', body: '' }],
+      ['introspection_failed', { type: 'application/jwt', body: `${jwt}\r\nx: y` }],
+      ['introspection_failed', { type: 'text/plain', body: jwt }],
+    ]) {
+      assertDenied(await send('phantom', 'payments', asking(opaque(answer, undefined))), reason);
+    }
+  });
+
+  test('replaced by a signed introspection response (RFC 9701)', async () => {
+    const type = 'application/token-introspection+jwt';
+    const respond = (introspection) => new jose.SignJWT({ iss: issuer, aud: 'api', token_introspection: introspection })
+      .setProtectedHeader({ alg: 'ES256', typ: 'token-introspection+jwt' }).sign(privateKey);
+    const jwt = await respond({ active: true, cnf: cnfOf('payments') });
+    const token = opaque({ type, body: jwt }, thumbprintOf('payments'));
+    const seen = await send('signed', 'payments', { method: 'GET', path: '/api/accounts', headers: authorization(token) });
+    assertAllowed(seen, 'payments');
+    assert.equal(field(seen.received, 'authorization'), `Bearer ${jwt}`);
+    assert.equal(endpoint.accepted(token), type);
+    assertDenied(await send('signed', 'batch', asking(token)), 'token_not_bound');
+    for (const [reason, body] of [
+      ['token_inactive', await respond({ active: false })],
+      ['token_not_bound', await respond({ active: true })],
+      ['introspection_failed', await respond({ cnf: cnfOf('payments') })],
+      ['introspection_failed', await sign({ active: true, cnf: cnfOf('payments') })],
+    ]) {
+      assertDenied(await send('signed', 'payments', asking(opaque({ type, body }, undefined))), reason);
+    }
+  });
 });
