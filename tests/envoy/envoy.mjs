@@ -268,6 +268,9 @@ export async function startEnvoy(name, listeners, upstreamPort, { binary, cluste
       return lines.length > 0 ? lines : undefined;
     }),
 
+    /** Everything that was logged so far. */
+    logs: () => log() + readFileSync(join(root, accessLogPath), 'utf8'),
+
     /** The access log's entry for a request, once Envoy has written it: when the request is over. */
     accessLogEntry: (exchange) => until(`the access log of ${exchange}`, () => {
       if (!existsSync(join(root, accessLogPath))) return undefined;

@@ -675,3 +675,215 @@ describe('tokens that the introspection endpoint is asked about', () => {
     }
   });
 });
+
+describe('bodies that do not wait', () => {
+  /** A token for either way of knowing one. */
+  const bound = { bearer: (name) => unsigned({ cnf: cnfOf(name) }), introspection: (name) => opaqueOf(name) };
+
+  for (const [listener, tokenOf] of Object.entries(bound)) {
+    test(`upload in chunks over HTTP/1.1 (${listener})`, () =>
+      testbed.withRawConnection(listener, { certificate: 'payments' }, async (connection) => {
+        const head = ['POST /api/upload HTTP/1.1', 'Host: as.example.com', 'Transfer-Encoding: chunked', `Authorization: Bearer ${tokenOf('payments')}`];
+        const { id, bytes } = connection.spell({ head });
+        connection.write(bytes);
+        connection.write('6\r\nfirst,\r\n');
+        await until('the first chunk', () => testbed.upstream.received(id)?.body.includes('first,') || undefined);
+        connection.write('6\r\nsecond\r\n0\r\n\r\n');
+        const response = await connection.response();
+        const seen = { response, ...await testbed.observe(id) };
+        assertAllowed(seen, 'payments');
+        assert.equal(seen.received.body.toString(), 'first,second');
+      }));
+
+    test(`upload, larger than any limit, over HTTP/2 (${listener})`, () =>
+      testbed.withConnection(listener, { certificate: 'payments', protocol: 'h2' }, async (connection) => {
+        const length = 20_000_000;
+        let id;
+        const request = asking(tokenOf('payments'), { method: 'POST', body: 'x'.repeat(length) });
+        request.writeBody = async (stream, whole) => {
+          stream.write(whole.subarray(0, 10));
+          await until('the first bytes', () => testbed.upstream.received(id)?.body.length === 10 || undefined);
+          stream.end(whole.subarray(10));
+        };
+        const { response } = await connection.attempt(request, (begun) => { id = begun; });
+        const seen = { response, ...await testbed.observe(id) };
+        assertAllowed(seen, 'payments');
+        assert.equal(seen.received.body.length, length);
+      }));
+
+    for (const protocol of protocols) {
+      test(`response in parts (${listener}, ${protocol})`, async () => {
+        const wait = deferred();
+        secondPart = wait.promise;
+        const token = tokenOf('payments');
+        if (protocol === 'h2') {
+          await testbed.withConnection(listener, { certificate: 'payments', protocol }, async (connection) => {
+            const stream = connection.open({ method: 'GET', path: '/api/stream', headers: [...authorization(token), ['x-presented', 'payments']] });
+            const [first] = await once(stream, 'data');
+            assert.equal(first.toString(), 'first part,');
+            wait.resolve();
+            let rest = '';
+            for await (const chunk of stream) rest += chunk;
+            assert.equal(rest, 'second part.');
+          });
+        } else {
+          await testbed.withRawConnection(listener, { certificate: 'payments' }, async (connection) => {
+            const head = ['GET /api/stream HTTP/1.1', 'Host: as.example.com', `Authorization: Bearer ${token}`];
+            connection.write(connection.spell({ head }).bytes);
+            assert.match(await connection.until('first part,'), /^HTTP\/1.1 200 OK\r\n/);
+            wait.resolve();
+            await connection.until('second part');
+          });
+        }
+      });
+    }
+
+    test(`gRPC (${listener})`, async () => {
+      for (const [name, certificate] of [['payments', 'payments'], ['payments', 'batch'], ['payments', null]]) {
+        await testbed.withConnection(listener, { certificate, protocol: 'h2' }, async (connection) => {
+          const headers = [...authorization(tokenOf(name)), ['content-type', 'application/grpc'], ['te', 'trailers'], ['x-exchange', `grpc-${listener}-${certificate}`], ...(certificate ? [['x-presented', certificate]] : [])];
+          const stream = connection.open({ method: 'POST', path: '/api/bank.Accounts/List', headers }, { waitForTrailers: true });
+          stream.on('wantTrailers', () => stream.sendTrailers({ 'x-checksum': '1', 'x-client-cert-thumbprint': 'forged' }));
+          stream.end(Buffer.from([0, 0, 0, 0, 1, 7]));
+          const [response] = await once(stream, 'response');
+          if (certificate !== 'payments') {
+            // So Envoy writes 401 for clients of gRPC: UNAUTHENTICATED.
+            assert.deepEqual([response[':status'], response['grpc-status'], response['www-authenticate']], [200, '16', 'Bearer error="invalid_token"']);
+            assert.equal(testbed.upstream.received(`grpc-${listener}-${certificate}`), undefined);
+            return stream.close();
+          }
+          stream.resume();
+          const [trailers] = await once(stream, 'trailers');
+          assert.equal(trailers['grpc-status'], '0');
+          const received = testbed.upstream.received(`grpc-${listener}-${certificate}`);
+          assert.deepEqual(received.trailers, [['x-checksum', '1']]);
+          assert.equal(field(received, thumbprintHeader), thumbprintOf('payments'));
+        });
+      }
+    });
+  }
+
+  for (const [certificate, token, status] of [
+    ['payments', unsigned({ cnf: cnfOf('payments') }), 101],
+    ['batch', unsigned({ cnf: cnfOf('payments') }), 401],
+    [null, unsigned({ cnf: cnfOf('payments') }), 401],
+    ['payments', unsigned({}), 401],
+    ['payments', null, 401],
+  ]) {
+    test(`WebSocket with ${certificate ?? 'no certificate'}: ${status}`, () =>
+      testbed.withRawConnection('bearer', { certificate }, async (connection) => {
+        const head = [
+          'GET /api/socket HTTP/1.1', 'Host: as.example.com', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
+          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', ...(token === null ? [] : [`Authorization: Bearer ${token}`]),
+        ];
+        const { id, bytes } = connection.spell({ head });
+        connection.write(bytes);
+        const response = await connection.response();
+        assert.equal(response.status, status);
+        if (status !== 101) return assert.equal(testbed.upstream.received(id), undefined);
+        for (const text of ['one', 'two']) {
+          connection.write(text);
+          assert.equal(await connection.until(text), text);
+        }
+        assert.equal(field(testbed.upstream.received(id), thumbprintHeader), thumbprintOf('payments'));
+      }));
+  }
+
+  // They may hold a second token.
+  for (const protocol of protocols) {
+    test(`except forms, up to max_body_bytes (${protocol})`, async () => {
+      const token = unsigned({ cnf: cnfOf('payments') });
+      const form = (text) => asking(token, { method: 'POST', form: text });
+      const formOfLength = (length) => form(`a=${'x'.repeat(length - 2)}`);
+      const sent = (request) => send('bearer', 'payments', request, { protocol });
+      assertAllowed(await sent(formOfLength(65536)), 'payments');
+      assertDenied(await sent(formOfLength(65537)), 'body_too_large');
+      assertDenied(await sent(form(`a=b&access_token=${token}`)), 'token_unreadable');
+      assertDenied(await sent(form('a=b&%61ccess_token=x')), 'token_unreadable');
+    });
+  }
+});
+
+describe('attacks', () => {
+  const stolen = unsigned({ cnf: cnfOf('payments') });
+  const refusedWith = async (certificate, request, reason) => {
+    for (const protocol of protocols) {
+      const seen = await send('bearer', certificate, { method: 'GET', path: '/api/accounts', ...request }, { protocol });
+      assert.equal(seen.received, undefined);
+      assertDenied(seen, reason);
+    }
+  };
+
+  for (const path of [
+    '/api', '/api/', '/API/accounts', '//api/accounts', '/./api/accounts', '/x/../api/accounts', '/%61pi/accounts', '/%41PI/accounts', '/%2561pi/x',
+    '/api%2faccounts', '/api%252faccounts', '/%2fapi/accounts', '/api;a=b/accounts', '/;/api/accounts', '/api\\accounts', '\\api\\accounts',
+    '/x/..%2fapi/accounts', '/x/%2e%2e/api/accounts', '/x/..;/api/accounts', '/api/../x', '/api/..%2fx', '/api/%2e%2e%2fx', '/x/..\\api',
+  ]) {
+    test(`a stolen token at ${path}`, async () => {
+      const attempts = path.startsWith('/') ? protocols : ['h2'];
+      for (const protocol of attempts) {
+        for (const certificate of ['batch', null]) {
+          await testbed.withConnection('bearer', { certificate, protocol }, async (connection) => {
+            const { response, id } = await connection.attempt({ method: 'GET', path, headers: authorization(stolen) });
+            assert.ok(response === null || response.status >= 400, `${response?.status}`);
+            assert.equal(testbed.upstream.received(id), undefined);
+          });
+        }
+      }
+    });
+  }
+
+  test('certificate fields that the client forges', async () => {
+    const forged = ['Client-Cert', 'client_cert', 'X-Forwarded-Client-Cert', 'X-Client-Cert-Thumbprint', 'x_client_cert_thumbprint', 'X-SSL-Client-Cert']
+      .map((name) => [name, /humbprint/.test(name) ? thumbprintOf('payments') : rfc9440('payments')]);
+    await refusedWith('batch', { headers: [...authorization(stolen), ...forged] }, 'token_not_bound');
+    await refusedWith(null, { headers: [...authorization(stolen), ...forged] }, 'certificate_missing');
+    for (const protocol of protocols) {
+      const own = unsigned({ cnf: cnfOf('batch') });
+      const seen = await send('bearer', 'batch', { method: 'GET', path: '/api/accounts', headers: [...authorization(own), ...forged] }, { protocol });
+      assertAllowed(seen, 'batch');
+      const open = { method: 'GET', path: '/open/accounts', headers: forged };
+      assertAllowed(await send('bearer', 'batch', open, { protocol }), null);
+    }
+  });
+
+  test('a second token in another place', async () => {
+    const own = unsigned({ cnf: cnfOf('batch') });
+    const both = authorization(own);
+    await refusedWith('batch', { path: `/api/accounts?access_token=${stolen}`, headers: both }, 'token_unreadable');
+    await refusedWith('batch', { path: `/api/accounts?Access-Token[]=${stolen}`, headers: both }, 'token_unreadable');
+    await refusedWith('batch', { method: 'POST', form: `access_token=${stolen}`, headers: both }, 'token_unreadable');
+    await refusedWith('batch', { headers: authorization(`${own}, Bearer ${stolen}`) }, 'token_unreadable');
+    const request = { method: 'GET', path: '/api/accounts', headers: [...both, ...authorization(stolen)] };
+    assertDenied(await send('bearer', 'batch', request), 'token_unreadable');
+  });
+
+  // RFC 9113 section 8.2.3 lets only Cookie be split; Envoy joins other fields by commas, or does not.
+  test('a second Authorization in a trailer', async () => {
+    const own = unsigned({ cnf: cnfOf('batch') });
+    const request = asking(own, { method: 'POST', body: 'x', trailers: [['authorization', `Bearer ${stolen}`]] });
+    const seen = await send('bearer', 'batch', request, { protocol: 'h2' });
+    assert.equal(field({ ...seen.received, headers: [] }, 'authorization'), null);
+  });
+});
+
+describe('what the operator sees', () => {
+  test('a refusal in log, access log and counters, and no token in any', async () => {
+    const token = unsigned({ cnf: cnfOf('payments'), jti: 'secret-of-a-token' });
+    const { counter } = testbed.envoy;
+    const name = 'wasmcustom.certbound.denied.token_not_bound';
+    const before = await counter(name);
+    const seen = await send('bearer', 'batch', asking(token));
+    assert.deepEqual([seen.outcome, seen.reason, seen.clientId, seen.thumbprint], ['denied', 'token_not_bound', null, thumbprintOf('batch')]);
+    assert.equal(await counter(name), before + 1);
+    const lines = await testbed.envoy.logLines('token_not_bound');
+    assert.ok(lines.some((line) => line.includes(thumbprintOf('batch'))), lines[0]);
+    const opaqueToken = opaqueOf('payments');
+    await send('introspection', 'batch', asking(opaqueToken));
+    await send('phantom', 'payments', asking(opaqueToken));
+    const everything = testbed.envoy.logs();
+    for (const secret of [token, token.split('.')[1], opaqueToken, client.secret, 'Z2F0ZXdheSUzQTE6', await sign({}).then((jwt) => jwt.split('.')[0])]) {
+      assert.ok(!everything.includes(secret), secret);
+    }
+  });
+});
