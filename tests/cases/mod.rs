@@ -162,7 +162,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     #[serde(default)]
     headers: Vec<(String, FieldValue)>,
-    form: Option<String>,
+    pub(crate) form: Option<String>,
     body: Option<String>,
     body_base64: Option<String>,
     trailers: Option<Vec<(String, FieldValue)>>,

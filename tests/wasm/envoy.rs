@@ -11,7 +11,7 @@ use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
 use super::{
     cases::certificate_forms::hex_digest,
-    host::{self, Host, LogLine, Metric, Status},
+    host::{self, Call, Host, LogLine, Metric, Status},
     stream::{Answered, Forwarded, HeaderMap, LocalResponse, Property, Stream},
 };
 
@@ -194,6 +194,7 @@ impl Envoy {
         if stream.local_response.is_some() {
             return;
         }
+        stream.is_sent = is_last;
         let end_of_stream = u32::from(is_last);
         let action = match part {
             Part::Headers(headers) => {
@@ -214,6 +215,42 @@ impl Envoy {
             }
         };
         let goes_on = self.is_continue(action);
+        self.settle(context, goes_on);
+    }
+
+    /// Lets the filter call a cluster.
+    pub(crate) fn add_cluster(&mut self, name: &str) {
+        self.host().clusters.insert(name.to_owned());
+    }
+
+    /// The only call that has no answer yet, by its number.
+    pub(crate) fn call_under_way(&mut self) -> Option<(u32, &Call)> {
+        let calls = &self.host().calls;
+        assert!(calls.len() < 2, "more than one call: {calls:?}");
+        calls.first_key_value().map(|(number, call)| (*number, call))
+    }
+
+    /// The number of a stream's call.
+    pub(crate) fn call_of(&mut self, context: u32) -> u32 {
+        let mut calls = self.host().calls.iter();
+        let (number, _) = calls.find(|(_, call)| call.context == context).expect("it calls");
+        *number
+    }
+
+    /// Answers a call. No headers stand for a call that failed.
+    pub(crate) fn answer_call(&mut self, number: u32, headers: HeaderMap, body: &str) {
+        let call = self.host().calls.remove(&number).expect("the call is under way");
+        let (context, size) = (call.context, body.len() as u32);
+        let count = headers.iter().count() as u32;
+        self.host().call_response = Some((headers, body.as_bytes().to_vec()));
+        let parameters = (context, number, count, size, 0_u32);
+        self.call_for::<_, ()>(context, "proxy_on_http_call_response", parameters);
+        self.host().call_response = None;
+        self.settle(context, false);
+    }
+
+    /// Does what the filter decided on a stream.
+    fn settle(&mut self, context: u32, goes_on: bool) {
         let stream = self.stream(context);
         if stream.local_response.is_some() {
             let forwarded = &stream.forwarded;
@@ -224,7 +261,7 @@ impl Envoy {
             self.respond(context);
         } else if goes_on || stream.is_resumed {
             stream.is_resumed = false;
-            stream.forward(is_last);
+            stream.forward(stream.is_sent);
         } else {
             let held = stream.request_body.as_ref().map_or(0, Vec::len);
             stream.most_held = stream.most_held.max(held);

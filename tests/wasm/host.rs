@@ -1,6 +1,6 @@
 //! The functions that the filter imports: proxy-wasm 0.2.1 and WASI preview 1, answered as Envoy answers them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasmi::{Caller, Error, Extern, ExternType, Linker, Module, Val};
 
@@ -19,6 +19,7 @@ pub(crate) enum Status {
 /// proxy-wasm's `BufferType`.
 const REQUEST_BODY: u32 = 0;
 const RESPONSE_BODY: u32 = 1;
+const CALL_RESPONSE_BODY: u32 = 4;
 const PLUGIN_CONFIGURATION: u32 = 7;
 
 /// proxy-wasm's `MapType`.
@@ -26,6 +27,7 @@ const REQUEST_HEADERS: u32 = 0;
 const REQUEST_TRAILERS: u32 = 1;
 const RESPONSE_HEADERS: u32 = 2;
 const RESPONSE_TRAILERS: u32 = 3;
+const CALL_RESPONSE_HEADERS: u32 = 6;
 
 /// 2030-01-01T00:00:00Z: inside the validity of the demo PKI's certificates, whenever the tests run.
 const NOW: u64 = 1_893_456_000_000_000_000;
@@ -54,6 +56,17 @@ impl Metric {
     pub(crate) const COUNTER: u32 = 0;
 }
 
+/// A request that the filter makes itself.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The context that made it.
+    pub(crate) context: u32,
+    pub(crate) cluster: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+    pub(crate) timeout_milliseconds: u32,
+}
+
 /// Everything outside of the VM.
 #[derive(Default)]
 pub(crate) struct Host {
@@ -66,6 +79,13 @@ pub(crate) struct Host {
     pub(crate) log: Vec<LogLine>,
     /// Metrics are known to the filter by their places here.
     pub(crate) metrics: Vec<Metric>,
+    /// The clusters that can be called.
+    pub(crate) clusters: BTreeSet<String>,
+    /// The calls by their numbers, as long as they have no answer.
+    pub(crate) calls: BTreeMap<u32, Call>,
+    last_call: u32,
+    /// The answer to a call, while the filter is told of it.
+    pub(crate) call_response: Option<(HeaderMap, Vec<u8>)>,
     random_state: u64,
 }
 
@@ -83,12 +103,16 @@ impl Host {
             REQUEST_BODY => self.stream()?.request_body.as_mut(),
             RESPONSE_BODY => self.stream()?.response_body.as_mut(),
             PLUGIN_CONFIGURATION => self.configuration.as_mut(),
+            CALL_RESPONSE_BODY => self.call_response.as_mut().map(|(_, body)| body),
             _ => None,
         }
     }
 
     /// A header map that is at the filter: once it moved on, Envoy has none.
     fn header_map(&mut self, kind: u32) -> Option<&mut HeaderMap> {
+        if kind == CALL_RESPONSE_HEADERS {
+            return self.call_response.as_mut().map(|(headers, _)| headers);
+        }
         let stream = self.stream()?;
         match kind {
             REQUEST_HEADERS => stream.request_headers.as_mut(),
@@ -214,6 +238,7 @@ pub(crate) fn link(linker: &mut Linker<Host>, module: &Module) -> Result<(), Err
     linker.func_wrap("env", "proxy_set_property", proxy_set_property)?;
     linker.func_wrap("env", "proxy_send_local_response", proxy_send_local_response)?;
     linker.func_wrap("env", "proxy_continue_stream", proxy_continue_stream)?;
+    linker.func_wrap("env", "proxy_http_call", proxy_http_call)?;
     linker.func_wrap("env", "proxy_set_effective_context", proxy_set_effective_context)?;
     linker.func_wrap("env", "proxy_define_metric", proxy_define_metric)?;
     linker.func_wrap("env", "proxy_increment_metric", proxy_increment_metric)?;
@@ -443,6 +468,34 @@ fn proxy_continue_stream(mut host: Caller<Host>, _kind: u32) -> Result<u32, Erro
         }
         None => status(Status::BadArgument),
     }
+}
+
+#[allow(clippy::too_many_arguments, reason = "proxy-wasm has that many")]
+fn proxy_http_call(
+    mut host: Caller<Host>,
+    cluster: u32,
+    cluster_size: u32,
+    headers: u32,
+    headers_size: u32,
+    body: u32,
+    body_size: u32,
+    _trailers: u32,
+    _trailers_size: u32,
+    timeout_milliseconds: u32,
+    number: u32,
+) -> Result<u32, Error> {
+    let cluster = host.read_text(cluster, cluster_size)?;
+    if !host.data().clusters.contains(&cluster) {
+        return status(Status::BadArgument);
+    }
+    let headers = parse_pairs(&host.read(headers, headers_size)?);
+    let body = host.read_text(body, body_size)?;
+    let data = host.data_mut();
+    data.last_call += 1;
+    let (last_call, context) = (data.last_call, data.context);
+    data.calls.insert(last_call, Call { context, cluster, headers, body, timeout_milliseconds });
+    host.write_u32(number, last_call as usize)?;
+    OK
 }
 
 fn proxy_set_effective_context(mut host: Caller<Host>, context: u32) -> Result<u32, Error> {

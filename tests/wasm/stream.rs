@@ -117,6 +117,8 @@ pub(crate) struct Stream {
     pub(crate) response_trailers: Option<HeaderMap>,
     pub(crate) answered: Option<Answered>,
     pub(crate) local_response: Option<LocalResponse>,
+    /// Whether the client has sent everything.
+    pub(crate) is_sent: bool,
     /// Whether the filter asked to go on, as if it had answered Continue.
     pub(crate) is_resumed: bool,
     pub(crate) forwarded: Option<Forwarded>,
