@@ -72,6 +72,26 @@ impl fmt::Display for JsonObject<'_> {
     }
 }
 
+/// The elements of a list, as JSON text.
+///
+/// # Errors
+/// When the text is not one JSON list.
+pub fn elements(text: &str) -> Result<Vec<&str>, InvalidJsonObject> {
+    let mut elements = Vec::new();
+    let mut rest = token(text, '[')?;
+    if let Ok(after) = token(rest, ']') {
+        return end(after).map(|()| elements);
+    }
+    loop {
+        let (_, element, after) = leading_value::<IgnoredAny>(rest)?;
+        elements.push(element);
+        match token(after, ',') {
+            Ok(after) => rest = after,
+            Err(_) => return end(token(after, ']')?).map(|()| elements),
+        }
+    }
+}
+
 /// What stands after a structural character.
 fn token(text: &str, token: char) -> Result<&str, InvalidJsonObject> {
     without_space(text).strip_prefix(token).ok_or(InvalidJsonObject)

@@ -3,7 +3,7 @@
 //! The crate is layered; a module uses its own layer and those above it in this list, never one below:
 //!
 //! 1. formats, bytes to values and back: [`basic`], [`certificate`], [`distinguished_name`], [`form`],
-//!    [`headers`], [`json_object`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`xfcc`]; and `generations`, a
+//!    [`headers`], [`json_object`], [`jwt`], [`pem`], [`public_key`], [`thumbprint`], [`verified_payload`], [`xfcc`]; and `generations`, a
 //!    bounded memory
 //! 2. meaning: [`client`] (registered clients and their rules), [`client_cert`] (the certificate header),
 //!    [`endpoint`] (where clients authenticate), [`signing_key`], [`verification_key`], [`http_signature`], [`jws`],
@@ -50,6 +50,7 @@ pub mod trust;
 pub mod upstream_authentication;
 pub mod verification;
 pub mod verification_key;
+pub mod verified_payload;
 pub mod xfcc;
 
 #[cfg(target_arch = "wasm32")]

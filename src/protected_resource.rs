@@ -19,7 +19,7 @@ use crate::{
     jwt::{CompactJws, InvalidJwt, TokenBinding},
     presented,
     rejection::{Place, Reason, Rejection},
-    request::Request,
+    request::{Request, VerifiedToken},
     sanitise::HeaderChange,
     upstream_authentication::Credential,
 };
@@ -256,7 +256,7 @@ impl<'a> Check<'a> {
     }
 
     /// The binding of the token that `jwt_authn` verified. That filter also finds tokens elsewhere, and may remove what it
-    /// has verified: a token that is still in `Authorization` must be the same.
+    /// has verified: a token that is still in `Authorization` must be the same, since the resource takes it for verified.
     fn verified_binding(
         &self,
         token: Option<(Scheme, &str)>,
@@ -270,12 +270,18 @@ impl<'a> Check<'a> {
             (None, Some(_)) => Err(unreadable(
                 "jwt_authn left no payload in its dynamic metadata: it needs payload_in_metadata, and to come before certbound",
             )),
-            (Some(binding), None) => Ok(Some((Scheme::Bearer, binding))),
-            (Some(binding), Some((scheme, token))) => {
-                if TokenBinding::of_token(token).as_ref() == Ok(&binding) {
+            (Some(verified), None) => Ok(Some((Scheme::Bearer, verified.binding))),
+            (Some(VerifiedToken { binding, payload }), Some((scheme, token))) => {
+                let is_verified = CompactJws::parse(token)
+                    .is_ok_and(|jws| payload.is_of(&jws.payload))
+                    && TokenBinding::of_token(token).as_ref() == Ok(&binding);
+                if is_verified {
                     Ok(Some((scheme, binding)))
                 } else {
-                    Err(unreadable("the access token is not the one that jwt_authn verified"))
+                    Err(unreadable(
+                        "the access token is not the one that jwt_authn verified, or has a null in it: let jwt_authn look into \
+                         Authorization only",
+                    ))
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What the filter was told of a request.
 
-use crate::{headers::Headers, jwt::TokenBinding};
+use crate::{headers::Headers, jwt::TokenBinding, verified_payload::VerifiedPayload};
 
 /// A request, whole where that matters.
 #[derive(Clone, Debug, Default)]
@@ -12,9 +12,18 @@ pub struct Request {
     /// The body.
     pub body: Vec<u8>,
     /// At protected resources: what Envoy's `jwt_authn` filter left of the access token that it verified.
-    pub verified_token: Option<TokenBinding>,
+    pub verified_token: Option<VerifiedToken>,
     /// The time in seconds since the Unix epoch.
     pub now: u64,
+}
+
+/// What Envoy's `jwt_authn` filter left of a token.
+#[derive(Clone, Debug, Default)]
+pub struct VerifiedToken {
+    /// What the token is bound to.
+    pub binding: TokenBinding,
+    /// Everything in it.
+    pub payload: VerifiedPayload,
 }
 
 /// What Envoy reports of the downstream TLS connection. `None` stands for an attribute that Envoy does not have.

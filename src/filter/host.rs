@@ -12,10 +12,11 @@ use crate::{
     config::Introspection,
     headers::Headers,
     jwt::{Confirmation, TokenBinding},
-    request::Connection,
+    request::{Connection, VerifiedToken},
     response::Response,
     sanitise::HeaderChange,
     upstream_authentication::Credential,
+    verified_payload::VerifiedPayload,
 };
 
 /// The host did not do what it was asked.
@@ -80,7 +81,9 @@ pub(super) fn connection() -> Result<Connection, HostError> {
 }
 
 /// What the `jwt_authn` filter left in its dynamic metadata of a token that it verified; `None` if there is none.
-pub(super) fn verified_token(payload_in_metadata: &str) -> Result<Option<TokenBinding>, HostError> {
+pub(super) fn verified_token(
+    payload_in_metadata: &str,
+) -> Result<Option<VerifiedToken>, HostError> {
     const NAMESPACE: [&str; 3] = ["metadata", "filter_metadata", "envoy.filters.http.jwt_authn"];
     let member = |names: &[&str]| {
         let path = [&NAMESPACE[..], &[payload_in_metadata], names].concat();
@@ -90,12 +93,10 @@ pub(super) fn verified_token(payload_in_metadata: &str) -> Result<Option<TokenBi
             property => property,
         }
     };
-    if member(&[])?.is_none() {
-        return Ok(None);
-    }
+    let Some(payload) = member(&[])?.map(VerifiedPayload) else { return Ok(None) };
     // Empty text cannot be told from nothing.
     if member(&["cnf"])?.is_none() {
-        return Ok(Some(TokenBinding::default()));
+        return Ok(Some(VerifiedToken { binding: TokenBinding::default(), payload }));
     }
     // Values of other types than text are never 43 characters of base64url: numbers are 8 bytes, lists and objects have NULs.
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -103,7 +104,8 @@ pub(super) fn verified_token(payload_in_metadata: &str) -> Result<Option<TokenBi
         x5t_s256: member(&["cnf", "x5t#S256"])?.map(text),
         jkt: member(&["cnf", "jkt"])?.map(text),
     };
-    Ok(Some(TokenBinding { cnf: Some(confirmation) }))
+    let binding = TokenBinding { cnf: Some(confirmation) };
+    Ok(Some(VerifiedToken { binding, payload }))
 }
 
 /// Asks the introspection endpoint (RFC 7662 §2.1).
