@@ -77,7 +77,8 @@ pub(crate) fn header_changes(
         None => Ok(changes),
         Some(signature) => {
             let client_id = client.map(|client| client.client_id);
-            sign(config, signature, request, (certificate, client_id), changes, random)
+            let body = Some(request.body.as_slice());
+            sign(config, signature, request, body, (certificate, client_id), changes, random)
         }
     }
 }
@@ -85,12 +86,13 @@ pub(crate) fn header_changes(
 /// The header fields of a request for a protected resource whose token is bound to the certificate.
 ///
 /// # Errors
-/// When a value would be too long.
+/// When a value would be too long, and when the request cannot be signed.
 pub(crate) fn resource_changes(
     config: &Config,
     resource: &ProtectedResource,
     request: &Request,
     certificate: &Certificate,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
     let mut fields = Fields::new();
     if resource.forwards_certificate {
@@ -99,7 +101,14 @@ pub(crate) fn resource_changes(
     if let (Some(name), true) = (&config.thumbprint_header, resource.forwards_thumbprint) {
         fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
     }
-    Ok(changes(fields).collect())
+    let changes = changes(fields).collect();
+    match &config.signature {
+        // Bodies are streamed there. Whether the token authenticates a client is for the resource to say.
+        Some(signature) if resource.forwards_signature => {
+            sign(config, signature, request, None, (certificate, None), changes, random)
+        }
+        _ => Ok(changes),
+    }
 }
 
 /// The header fields of a request that goes to the server without certificate.

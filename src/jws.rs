@@ -40,8 +40,8 @@ pub struct Statement<'a> {
     pub client_id: Option<&'a str>,
     /// The request that the statement is bound to.
     pub request: &'a SignedRequest<'a>,
-    /// The request's body.
-    pub body: &'a [u8],
+    /// The request's body, unless it was not held.
+    pub body: Option<&'a [u8]>,
 }
 
 impl CertificateJws {
@@ -74,7 +74,7 @@ impl CertificateJws {
             cnf: Confirmation { thumbprint: statement.certificate.thumbprint().to_string() },
             htm: request.method,
             htu,
-            content_digest: content_digest(statement.body),
+            content_digest: statement.body.map(content_digest),
         };
         let unsignable = |_| Unsignable::new("a claim", "has no JSON");
         let header = serde_json::to_string(&header).map_err(unsignable)?;
@@ -114,7 +114,8 @@ struct Claims<'a> {
     cnf: Confirmation,
     htm: &'a str,
     htu: String,
-    content_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_digest: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -97,14 +97,15 @@ pub fn needs_body(headers: &Headers) -> bool {
     })
 }
 
-/// Judges a request for a protected resource.
+/// Judges a request for a protected resource. `random` fills a buffer with random bytes, or says that it cannot.
 pub fn check(
     config: &Config,
     resource: &ProtectedResource,
     request: &Request,
     remembered: &mut Answers,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Step {
-    let mut check = Check { config, resource, request, certificate: None };
+    let mut check = Check { config, resource, request, random, certificate: None };
     let finding = check.token().and_then(|token| check.find(token, remembered));
     match finding {
         Ok(Finding::Unknown(question)) => Step::Introspect(question),
@@ -120,8 +121,9 @@ pub fn conclude(
     resource: &ProtectedResource,
     request: &Request,
     answer: Option<Answer<'_>>,
+    random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> (Verdict, Option<Introspected>) {
-    let mut check = Check { config, resource, request, certificate: None };
+    let mut check = Check { config, resource, request, random, certificate: None };
     let introspected = match &resource.token {
         TokenSource::Introspection(introspection) => read(introspection, answer, request.now),
         _ => Err(failed("no introspection is configured")),
@@ -138,6 +140,7 @@ struct Check<'a> {
     config: &'a Config,
     resource: &'a ProtectedResource,
     request: &'a Request,
+    random: &'a mut dyn FnMut(&mut [u8]) -> bool,
     certificate: Option<Rc<Certificate>>,
 }
 
@@ -338,7 +341,13 @@ impl<'a> Check<'a> {
             return not_bound("the access token is bound to another certificate");
         }
         require_validity(certificate, self.request.now)?;
-        forward::resource_changes(self.config, self.resource, self.request, certificate)
+        forward::resource_changes(
+            self.config,
+            self.resource,
+            self.request,
+            certificate,
+            self.random,
+        )
     }
 }
 

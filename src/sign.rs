@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Adds the fields that sign a request to the changes of its other fields. `client_id` is the client that the certificate
-/// authenticated, if it did.
+/// authenticated, if it did. `body` is that of the request, unless it was not held: then no digest is made of it.
 ///
 /// # Errors
 /// When a part of the request cannot be signed, when the JWS would be too long, and when there is no randomness.
@@ -22,6 +22,7 @@ pub(crate) fn sign(
     config: &Config,
     signature: &Signature,
     request: &Request,
+    body: Option<&[u8]>,
     (certificate, client_id): (&Certificate, Option<&str>),
     mut changes: Vec<HeaderChange>,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
@@ -33,15 +34,15 @@ pub(crate) fn sign(
     let key = &signature.key;
     if let Some(jws) = &signature.jws {
         let jti = unique(random)?;
-        let statement = Statement { certificate, client_id, request: &signed, body: &request.body };
+        let statement = Statement { certificate, client_id, request: &signed, body };
         let value = jws.sign(key, &statement, request.now, &jti).map_err(unsignable)?;
         require_length(config, &jws.name, &value)?;
         changes.push(HeaderChange::Set(jws.name.clone(), value.into_bytes()));
     }
     if let Some(message_signature) = &signature.http_message_signature {
         let nonce = unique(random)?;
-        if message_signature.covers("content-digest") {
-            let digest = content_digest(&request.body).into_bytes();
+        if let (Some(body), true) = (body, message_signature.covers("content-digest")) {
+            let digest = content_digest(body).into_bytes();
             changes.push(HeaderChange::Set("content-digest".into(), digest));
         }
         // The fields as the server will see them.

@@ -103,7 +103,13 @@ fn observe(
         }
         (true, _) => Some(authenticate(config, &request, verdicts, &mut |_| true)),
         (false, Some(resource)) => {
-            match protected_resource::check(config, resource, &request, &mut Answers::default()) {
+            match protected_resource::check(
+                config,
+                resource,
+                &request,
+                &mut Answers::default(),
+                &mut |_| true,
+            ) {
                 Step::Done(verdict) => Some(verdict),
                 Step::Introspect(_) => panic!("{}: natively nobody answers", case.name),
             }

@@ -102,6 +102,7 @@ pub(super) enum Token {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Forwarded {
     Certificate,
+    Signature,
     Thumbprint,
 }
 

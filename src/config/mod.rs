@@ -219,7 +219,7 @@ fn compile(
     let protected_resources = protected_resources::compile(
         document.protected_resources,
         &endpoints,
-        thumbprint_header.is_some(),
+        (thumbprint_header.is_some(), document.signature.is_some()),
         env,
         names.errors,
     );

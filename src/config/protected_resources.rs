@@ -21,6 +21,8 @@ pub struct ProtectedResource {
     pub require: Requirement,
     /// Whether the resource gets the certificate.
     pub forwards_certificate: bool,
+    /// Whether the resource gets the signature over the certificate and the request.
+    pub forwards_signature: bool,
     /// Whether the resource gets the thumbprint.
     pub forwards_thumbprint: bool,
 }
@@ -95,7 +97,7 @@ const DEFAULT_MAX_CACHE_SECONDS: u64 = 60;
 pub(super) fn compile(
     written: Vec<document::Each<document::ProtectedResource>>,
     endpoints: &[Endpoint],
-    has_thumbprint_header: bool,
+    (has_thumbprint_header, has_signature): (bool, bool),
     env: &dyn Fn(&str) -> Option<String>,
     errors: &mut Vec<ConfigError>,
 ) -> Vec<ProtectedResource> {
@@ -108,6 +110,14 @@ pub(super) fn compile(
                 "`thumbprint` needs the name of its header: write `thumbprint_header`",
             ));
         }
+        if forwards(document::Forwarded::Signature)
+            && !(has_signature && forwards(document::Forwarded::Certificate))
+        {
+            errors.push(ConfigError::new(
+                format!("{at}.forward"),
+                "`signature` is that of `certificate`, made with a key: add `certificate`, and write `signature` beside `protected_resources`",
+            ));
+        }
         let path = compile_path(&at, resource.path, resource.path_prefix, endpoints, errors);
         let token = compile_token(
             &at,
@@ -117,15 +127,15 @@ pub(super) fn compile(
             env,
             errors,
         );
-        let forwards_certificate = resource.forward.contains(&document::Forwarded::Certificate);
-        let forwards_thumbprint = resource.forward.contains(&document::Forwarded::Thumbprint);
+        let forwards = |field| resource.forward.contains(&field);
         if let (Some(path), Some(token)) = (path, token) {
             resources.push(ProtectedResource {
                 path,
                 token,
                 require: resource.require,
-                forwards_certificate,
-                forwards_thumbprint,
+                forwards_certificate: forwards(document::Forwarded::Certificate),
+                forwards_signature: forwards(document::Forwarded::Signature),
+                forwards_thumbprint: forwards(document::Forwarded::Thumbprint),
             });
         }
     }

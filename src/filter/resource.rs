@@ -46,7 +46,13 @@ impl Stream {
             },
         };
         let mut answers = active.answers.try_borrow_mut().map_err(|_| HostError)?;
-        match protected_resource::check(&active.config, resource, &request, &mut answers) {
+        match protected_resource::check(
+            &active.config,
+            resource,
+            &request,
+            &mut answers,
+            &mut host::random,
+        ) {
             Step::Done(verdict) => Ok(self.carry_out(verdict, Place::ProtectedResource)),
             Step::Introspect(question) => {
                 let TokenSource::Introspection(introspection) = &resource.token else {
@@ -107,7 +113,7 @@ impl Stream {
     ) -> Action {
         let config = &self.active.config;
         let (verdict, worth_remembering) =
-            protected_resource::conclude(config, resource, request, answer);
+            protected_resource::conclude(config, resource, request, answer, &mut host::random);
         if let (Some(digest), Some(introspected), Ok(mut answers)) =
             (digest, worth_remembering, self.active.answers.try_borrow_mut())
         {

@@ -356,6 +356,7 @@ const several = [
       { path: '/i', token: 'bearer', forward: ['thumbprint'] },
       { path: '/j', token: 'bearer', require: 'maybe' },
       { path: '/k', token: 'bearer', methods: ['GET'] },
+      { path: '/l', token: 'bearer', forward: ['certificate', 'signature'] },
     ],
   }, {
     'protected_resources[0]': 'exactly one',
@@ -379,6 +380,7 @@ const several = [
     'protected_resources[13].forward': '`thumbprint_header`',
     'protected_resources[14].require': '`if_present`',
     'protected_resources[15].methods': '`path_prefix`',
+    'protected_resources[16].forward': 'made with a key',
   }],
   ['a header used twice', { endpoints, client_id_header: 'X-Client', thumbprint_header: 'x_client' }, {
     thumbprint_header: 'name of its own',
@@ -497,7 +499,7 @@ const sound = {
     upstream_authentication: { header: { name: 'X-Proxy-Key', value: { value: secret } } },
     protected_resources: [
       { path_prefix: '/api/', token: 'bearer' },
-      { path: '/me', token: 'jwt_authn', payload_in_metadata: 'claims', require: 'if_present', forward: ['certificate', 'thumbprint'] },
+      { path: '/me', token: 'jwt_authn', payload_in_metadata: 'claims', require: 'if_present', forward: ['certificate', 'thumbprint', 'signature'] },
       { path_prefix: '/opaque/', token: 'introspection', introspection: introspection({
         timeout_milliseconds: 500, max_cache_seconds: 0, replace_token_by: 'application/token-introspection+jwt',
       }) },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { jose } from './packages.mjs';
-import { pki, rfc9440 } from './pki.mjs';
+import { pki, resolve, rfc9440 } from './pki.mjs';
 import { isHolder, registry } from './registry.mjs';
 import { startTestbed } from './testbed.mjs';
 import { field } from './upstream.mjs';
@@ -74,9 +74,15 @@ before(async () => {
     ...Object.fromEntries(Object.entries(signers).map(([alg, of]) => [alg, listener(of)])),
     rare: listener(rareSigner, { upstream_authentication: { basic: { username: proxyUser, password: { value: 'open sesame' } } } }),
     'jws only': listener(jwsOnly),
+    'resource': listener(signers.ed25519, {
+      protected_resources: [
+        { path_prefix: '/api/', token: 'bearer', forward: ['certificate', 'signature'] },
+        { path_prefix: '/unsigned/', token: 'bearer', forward: ['certificate'] },
+      ],
+    }),
     'report': listener(signers.ed25519, { enforcement: 'report' }),
     'small': listener(signers['ecdsa-p256-sha256'], { certificate_header: { max_bytes: 900 } }),
-  }, isHolder, { proxyUser });
+  }, isHolder, { proxyUser, requires: ({ path }) => (/^\/(api|unsigned)\//.test(path) ? 'bound' : undefined) });
 });
 after(async () => {
   python?.stop();
@@ -340,6 +346,34 @@ describe('less usual components', () => {
       'rare', { form: 'client_id=payments', path: '/oauth/token?resource=1&%72esource=2' }, { certificate: 'payments' });
     assert.equal(response.status, 400, response.body);
     assert.deepEqual({ received, reason }, { received: undefined, reason: 'body_unreadable' });
+  });
+});
+
+describe('a protected resource', () => {
+  const of = { ...signers.ed25519, components: ['client-cert', '@method', '@authority', '@path'] };
+  const bearer = ['authorization', resolve('@bearer:payments')];
+  const request = (path, more = []) => ({ method: 'GET', form: undefined, path, headers: [bearer, ...more] });
+
+  test('gets the signature where it is to, without the body', async () => {
+    const received = await forwarded('resource', request('/api/accounts'));
+    assert.match(received.headers['signature-input'], /^certbound=\("client-cert" "@method" "@authority" "@path"\);/);
+    await assertVerifies(of, received);
+    await assertDetected(of, withHeader(received, 'client-cert', rfc9440('batch')), 'another certificate');
+    await assertDetected(of, { ...received, path: '/api/other' }, 'another path');
+  });
+
+  test('is told by the JWS of the certificate, and of no client and no body', async () => {
+    const { headers } = await forwarded('resource', request('/api/accounts'));
+    const claims = JSON.parse(Buffer.from(headers['x-certbound-jwt'].split('.')[1], 'base64url'));
+    assert.equal(claims.cnf['x5t#S256'], pki.payments['x5t#S256']);
+    assert.equal(claims.htu, 'https://as.example.com/api/accounts');
+    assert.deepEqual([claims.client_id, claims.content_digest], [undefined, undefined]);
+  });
+
+  test('gets none where it is not to', async () => {
+    const { headers } = await forwarded('resource', request('/unsigned/accounts', [['signature', 'certbound=:AAAA:']]));
+    assert.equal(headers['client-cert'], rfc9440('payments'));
+    assert.deepEqual([headers.signature, headers['signature-input'], headers['x-certbound-jwt']], [undefined, undefined, undefined]);
   });
 });
 
