@@ -8,16 +8,13 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use cases::{Case, CaseFile, Fields, Observed, Response, certificate_forms::hex_digest};
 use certbound::{
-    authenticate::{Outcome, Verdict, authenticate},
-    basic,
+    authenticate::Outcome,
     config::Config,
     headers::Headers,
-    protected_resource::{self, Answers, Step},
-    rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
-    sanitise::HeaderChange,
     trust::VerdictCache,
 };
+use certbound_oracles::filter;
 use demo_pki::Pki;
 
 fn config(file: &CaseFile) -> Config {
@@ -46,20 +43,6 @@ fn headers(fields: Fields) -> Headers {
     )
 }
 
-fn apply(headers: &mut Headers, changes: Vec<HeaderChange>) {
-    for change in changes {
-        let (name, value) = match change {
-            HeaderChange::Remove(name) => (name, None),
-            HeaderChange::Set(name, value) => (name, Some(value)),
-            HeaderChange::SetCredential(name, credential) => {
-                (name, Some(credential.value().as_bytes().to_vec()))
-            }
-        };
-        headers.0.retain(|(field, _)| *field != name);
-        headers.0.extend(value.map(|value| (name, value)));
-    }
-}
-
 fn observe(
     file: &CaseFile,
     config: &Config,
@@ -76,80 +59,40 @@ fn observe(
     ] {
         received.0.push((name.to_owned(), value.as_bytes().to_vec()));
     }
-    let mut upstream = received.clone();
-    apply(&mut upstream, config.sanitiser.changes(&received));
-    let mut trailers = headers(case.request.trailers().unwrap_or_default());
-    let trailer_changes = config.sanitiser.trailer_changes(&trailers);
-    apply(&mut trailers, trailer_changes);
-
-    let mut observed = Observed::default();
-    let scheme = received.values("authorization").next().map(|value| basic::scheme(value).to_vec());
-    let at_endpoint = config.is_endpoint(&received.method(), &received.target());
-    let resource = config.protected_resource_at(&received.target());
-    let resource = resource.and_then(|index| config.protected_resources.get(index));
-    let body = case.request.body();
-    let is_held = at_endpoint || protected_resource::needs_body(&received);
-    let connection = connection(file, case, pki);
-    let is_too_long = is_held && body.len() > config.max_body_bytes;
-    let request = Request { connection, headers: received, body, now, verified_token: None };
-    let place = match at_endpoint {
-        true => Place::Endpoint { scheme: scheme.as_deref() },
-        false => Place::ProtectedResource,
+    let trailers = headers(case.request.trailers().unwrap_or_default());
+    let request = Request {
+        connection: connection(file, case, pki),
+        headers: received,
+        body: case.request.body(),
+        now,
+        verified_token: None,
     };
-    let judged = match (at_endpoint, resource) {
-        (false, None) => None,
-        _ if is_too_long => {
-            Some(Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, ""), place))
-        }
-        (true, _) => Some(authenticate(config, &request, verdicts, &mut |_| true)),
-        (false, Some(resource)) => {
-            match protected_resource::check(
-                config,
-                resource,
-                &request,
-                &mut Answers::default(),
-                &mut |_| true,
-            ) {
-                Step::Done(verdict) => Some(verdict),
-                Step::Introspect(_) => panic!("{}: natively nobody answers", case.name),
-            }
-        }
+    let handled = filter::handle(config, verdicts, &request, &trailers);
+    let (outcome, reason) = match handled.verdict.as_ref().map(|verdict| &verdict.outcome) {
+        None => (None, None),
+        Some(Outcome::Allowed(_)) => (Some("allowed"), None),
+        Some(Outcome::Denied(rejection)) => (Some("denied"), Some(rejection.reason.name())),
+        Some(Outcome::Reported(rejection, _)) => (Some("reported"), Some(rejection.reason.name())),
     };
-    if let Some(verdict) = judged {
-        observed.client_id = verdict.client_id;
-        let outcome = match verdict.outcome {
-            Outcome::Allowed(changes) => {
-                apply(&mut upstream, changes);
-                "allowed"
-            }
-            Outcome::Denied(rejection) => {
-                observed.reason = Some(rejection.reason.name().to_owned());
-                let response = rejection.response(place);
-                let bytes = |text: &str| text.as_bytes().to_vec();
-                let fields = response.headers.iter();
-                observed.response = Some(Response {
-                    status: response.status,
-                    headers: Fields(
-                        fields.map(|(name, value)| (bytes(name), bytes(value))).collect(),
-                    ),
-                    body: response.body.into_bytes(),
-                });
-                "denied"
-            }
-            Outcome::Reported(rejection, changes) => {
-                apply(&mut upstream, changes);
-                observed.reason = Some(rejection.reason.name().to_owned());
-                "reported"
-            }
-        };
-        observed.outcome = Some(outcome.to_owned());
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let response = handled.response.map(|response| Response {
+        status: response.status,
+        headers: Fields(
+            response.headers.iter().map(|(name, value)| (bytes(name), bytes(value))).collect(),
+        ),
+        body: response.body.into_bytes(),
+    });
+    let upstream = handled.upstream.map(|(headers, trailers)| {
+        let fields = headers.0.into_iter().chain(trailers.0);
+        Fields(fields.map(|(name, value)| (name.into_bytes(), value)).collect())
+    });
+    Observed {
+        outcome: outcome.map(str::to_owned),
+        reason: reason.map(str::to_owned),
+        client_id: handled.verdict.and_then(|verdict| verdict.client_id),
+        response,
+        upstream,
     }
-    if observed.response.is_none() {
-        let fields = upstream.0.into_iter().chain(trailers.0);
-        observed.upstream =
-            Some(Fields(fields.map(|(name, value)| (name.into_bytes(), value)).collect()));
-    }
-    observed
 }
 
 #[test]

@@ -147,12 +147,17 @@ pub(super) fn compile(
     clients
 }
 
-/// RFC 6749 §2.3.1 form-encodes the user of `Authorization: Basic`, and not every server decodes it: no client may be
-/// another one undecoded.
+/// RFC 6749 §2.3.1 form-encodes the user of `Authorization: Basic`, and not every server decodes it: no client that may use
+/// it, which those of a TLS method may not, may be another one undecoded.
 fn require_one_reading(clients: &HashMap<String, Client>, errors: &mut Vec<ConfigError>) {
+    let may_use_basic = |client_id: &String| {
+        clients
+            .get(client_id)
+            .is_some_and(|client| matches!(client.method, ClientAuthMethod::Other))
+    };
     for client_id in clients.keys() {
         match form::decode(client_id) {
-            Ok(decoded) if decoded != *client_id && clients.contains_key(&decoded) => {
+            Ok(decoded) if decoded != *client_id && may_use_basic(&decoded) => {
                 errors.push(ConfigError::new(
                     "clients",
                     format!(
