@@ -185,7 +185,7 @@ impl<'a> Check<'a> {
             [("the query", query.unwrap_or_default().as_bytes()), ("a form", &self.request.body)];
         for (place, text) in places {
             if TOKEN_PARAMETERS.iter().any(|name| form::may_hold(text, name)) {
-                return Err(unreadable(format!(
+                return Err(misplaced(format!(
                     "an access token is in {place}: it belongs into Authorization"
                 )));
             }
@@ -193,7 +193,7 @@ impl<'a> Check<'a> {
         let mut values = headers.values("authorization");
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
-            return Err(unreadable("Authorization is there more than once"));
+            return Err(misplaced("Authorization is there more than once"));
         }
         let text = str::from_utf8(value).map_err(|_| unreadable("Authorization is not text"))?;
         let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
@@ -202,10 +202,10 @@ impl<'a> Check<'a> {
             "dpop" => Scheme::Dpop,
             // Some servers look for the word anywhere.
             _ if text.to_ascii_lowercase().contains("bearer") => {
-                return Err(unreadable("Authorization is not plainly of the Bearer scheme"));
+                return Err(misplaced("Authorization is not plainly of the Bearer scheme"));
             }
             _ if text.split([' ', ',', '=', '"', '\'']).any(is_bound_token) => {
-                return Err(unreadable(
+                return Err(misplaced(
                     "a bound access token is sent under another scheme than Bearer",
                 ));
             }
@@ -367,7 +367,7 @@ fn require_readable_form(headers: &Headers) -> Result<(), Rejection> {
     let is_utf_8 =
         |content_type: String| !content_type.contains("charset") || content_type.contains("utf-8");
     if headers.values("content-encoding").next().is_some() || !content_type.is_some_and(is_utf_8) {
-        return Err(unreadable(
+        return Err(misplaced(
             "a form has a content coding, another charset than UTF-8, or two Content-Types",
         ));
     }
@@ -479,4 +479,8 @@ fn failed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
 
 fn unreadable(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
     Rejection::new(Reason::TokenUnreadable, detail)
+}
+
+fn misplaced(detail: impl Into<std::borrow::Cow<'static, str>>) -> Rejection {
+    Rejection::new(Reason::TokenMisplaced, detail)
 }

@@ -59,15 +59,17 @@ pub enum Reason {
     TokenInactive,
     /// A protected resource was asked for without an access token.
     TokenMissing,
+    /// An access token, or perhaps a second one, is sent in another way than once in `Authorization` (RFC 6750 §2).
+    TokenMisplaced,
     /// The access token is bound to another certificate, or to none (RFC 8705 §3).
     TokenNotBound,
-    /// The access token, or the way in which it is sent, cannot be read, or not by every server alike.
+    /// The access token cannot be read, or not by every server alike.
     TokenUnreadable,
 }
 
 impl Reason {
     /// Every reason, for the definition of counters.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BodyTooLarge,
         Self::BodyUnreadable,
         Self::CertificateExpired,
@@ -91,6 +93,7 @@ impl Reason {
         Self::PathAmbiguous,
         Self::SubjectMismatch,
         Self::TokenInactive,
+        Self::TokenMisplaced,
         Self::TokenMissing,
         Self::TokenNotBound,
         Self::TokenUnreadable,
@@ -122,6 +125,7 @@ impl Reason {
             Self::PathAmbiguous => "path_ambiguous",
             Self::SubjectMismatch => "subject_mismatch",
             Self::TokenInactive => "token_inactive",
+            Self::TokenMisplaced => "token_misplaced",
             Self::TokenMissing => "token_missing",
             Self::TokenNotBound => "token_not_bound",
             Self::TokenUnreadable => "token_unreadable",
@@ -152,10 +156,11 @@ impl Reason {
             | Self::DigestMismatch
             | Self::HeaderTooLarge
             | Self::SubjectMismatch => (401, OAuthError::InvalidClient),
-            Self::TokenInactive | Self::TokenMissing | Self::TokenNotBound => {
-                (401, OAuthError::InvalidToken)
-            }
-            Self::TokenUnreadable => (400, OAuthError::InvalidRequest),
+            Self::TokenInactive
+            | Self::TokenMissing
+            | Self::TokenNotBound
+            | Self::TokenUnreadable => (401, OAuthError::InvalidToken),
+            Self::TokenMisplaced => (400, OAuthError::InvalidRequest),
             Self::HostError => (500, OAuthError::ServerError),
             Self::IntrospectionFailed => (503, OAuthError::TemporarilyUnavailable),
         }

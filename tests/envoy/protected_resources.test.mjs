@@ -163,7 +163,8 @@ function assertAllowed({ response, received, outcome, reason }, certificate) {
 
 const challenges = {
   token_missing: [401, undefined, 'Bearer'],
-  token_unreadable: [400, 'invalid_request', 'Bearer error="invalid_request"'],
+  token_misplaced: [400, 'invalid_request', 'Bearer error="invalid_request"'],
+  token_unreadable: [401, 'invalid_token', 'Bearer error="invalid_token"'],
   introspection_failed: [503, 'temporarily_unavailable', undefined],
   host_error: [500, 'server_error', undefined],
   body_too_large: [413, 'invalid_request', undefined],
@@ -307,7 +308,7 @@ describe('tokens that jwt_authn verifies', () => {
           { headers: authorization(token), query: `?a=b&access%5ftoken=${token}` },
         ]) {
           const { headers = [], query = '' } = request;
-          assertDenied(await send(listener, 'payments', { method: 'GET', path: path + query, headers }), 'token_unreadable');
+          assertDenied(await send(listener, 'payments', { method: 'GET', path: path + query, headers }), query ? 'token_misplaced' : 'token_unreadable');
         }
       }
     }
@@ -320,7 +321,7 @@ describe('tokens that jwt_authn verifies', () => {
     for (const [first, second] of [[own, stolen], [stolen, own], [own, own], [own, unbound], [unbound, own]]) {
       for (const listener of ['verified', 'taken', 'everywhere']) {
         const request = { method: 'GET', path: `/api/accounts?access_token=${second}`, headers: authorization(first) };
-        assertDenied(await send(listener, 'payments', request), 'token_unreadable');
+        assertDenied(await send(listener, 'payments', request), 'token_misplaced');
       }
     }
   });
@@ -343,7 +344,8 @@ describe('tokens that jwt_authn verifies', () => {
     for (const path of ['/api/accounts', '/open/accounts']) {
       for (const scheme of ['bearer', 'DPoP', 'dpop', 'BEARER']) {
         const request = { method: 'GET', path: `${path}?access_token=${own}`, headers: authorization(forged, scheme) };
-        for (const listener of ['takenFromEverywhere', 'everywhere']) assertDenied(await send(listener, 'payments', request), 'token_unreadable');
+        assertDenied(await send('takenFromEverywhere', 'payments', request), 'token_unreadable');
+        assertDenied(await send('everywhere', 'payments', request), 'token_misplaced');
       }
       const request = { method: 'GET', path, headers: [['x-token', own], ...authorization(forged)] };
       assertDenied(await send('elsewhere', 'payments', request), 'token_unreadable');
@@ -830,8 +832,8 @@ describe('bodies that do not wait', () => {
       const sent = (request) => send('bearer', 'payments', request, { protocol });
       assertAllowed(await sent(formOfLength(65536)), 'payments');
       assertDenied(await sent(formOfLength(65537)), 'body_too_large');
-      assertDenied(await sent(form(`a=b&access_token=${token}`)), 'token_unreadable');
-      assertDenied(await sent(form('a=b&%61ccess_token=x')), 'token_unreadable');
+      assertDenied(await sent(form(`a=b&access_token=${token}`)), 'token_misplaced');
+      assertDenied(await sent(form('a=b&%61ccess_token=x')), 'token_misplaced');
     });
   }
 });
@@ -882,9 +884,9 @@ describe('attacks', () => {
   test('a second token in another place', async () => {
     const own = unsigned({ cnf: cnfOf('batch') });
     const both = authorization(own);
-    await refusedWith('batch', { path: `/api/accounts?access_token=${stolen}`, headers: both }, 'token_unreadable');
-    await refusedWith('batch', { path: `/api/accounts?Access-Token[]=${stolen}`, headers: both }, 'token_unreadable');
-    await refusedWith('batch', { method: 'POST', form: `access_token=${stolen}`, headers: both }, 'token_unreadable');
+    await refusedWith('batch', { path: `/api/accounts?access_token=${stolen}`, headers: both }, 'token_misplaced');
+    await refusedWith('batch', { path: `/api/accounts?Access-Token[]=${stolen}`, headers: both }, 'token_misplaced');
+    await refusedWith('batch', { method: 'POST', form: `access_token=${stolen}`, headers: both }, 'token_misplaced');
     await refusedWith('batch', { headers: authorization(`${own}, Bearer ${stolen}`) }, 'token_unreadable');
     const request = { method: 'GET', path: '/api/accounts', headers: [...both, ...authorization(stolen)] };
     assertDenied(await send('bearer', 'batch', request), 'token_unreadable');

@@ -431,7 +431,7 @@ describe('a protected resource', () => {
       const line = await refusal(async () => {
         assert.equal((await ask('payments', path, `Bearer ${token}`, ...more)).status, 400);
       });
-      assert.equal(line.reason, 'token_unreadable');
+      assert.equal(line.reason, 'token_misplaced');
     }
   });
 
