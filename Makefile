@@ -17,6 +17,12 @@ VERIFIERS := build/verify/certbound build/verify/java/Verify.class build/verify/
 RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs' -not -path 'src/cli/*' -not -name main.rs)
 PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
 
+# Panics say where they arose, but not where that is on the machine that built: whoever builds gets the same bytes.
+# In place of any other flags, also those of the environment. Only for --target, so that nothing else is compiled anew.
+REPRODUCIBLE = CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037%s\037%s' "--remap-path-prefix=$(CURDIR)=/certbound" \
+	"--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=/crates" \
+	"--remap-path-prefix=$$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$$(rustc -vV | sed -n 's/^commit-hash: //p')")"
+
 .PHONY: help
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,7 +71,7 @@ cli: ## Build the command line: build/certbound
 .PHONY: bench
 bench: .toolchain ## Measure path validation natively and in V8 (tables on standard output)
 	@cargo build --locked --release --quiet -p certbound-bench
-	@cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
+	@$(REPRODUCIBLE) cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
 	@printf '\nnative\n\n' && target/release/certbound-bench
 	@printf '\nWebAssembly in V8\n\n' && node --no-warnings bench/wasi.mjs target/wasm32-wasip1/release/certbound-bench.wasm
 
@@ -99,7 +105,7 @@ clean: ## Remove everything that was built or installed here
 WASM_FEATURES := bulk-memory multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext
 $(WASM): $(RUST_SOURCES) $(WASM_OPT) | .toolchain
 	@# --lib: nothing else may write certbound.wasm.
-	cargo build --locked --release --lib --target wasm32-wasip1
+	$(REPRODUCIBLE) cargo build --locked --release --lib --target wasm32-wasip1
 	@mkdir -p $(@D)
 	tools/node_modules/.bin/wasm-opt -O3 $(addprefix --enable-,$(WASM_FEATURES)) target/wasm32-wasip1/release/certbound.wasm -o $@
 	@printf '%s: %d bytes\n' $@ "$$(wc -c < $@)"
