@@ -6,6 +6,8 @@ SHELL := /bin/bash
 
 WASM := build/certbound.wasm
 WASM_OPT := tools/node_modules/.package-lock.json
+RELEASE_MODULES := tools/release/node_modules/.package-lock.json
+LINUX := x86_64-unknown-linux-musl
 ENVOY := build/venv/bin/envoy
 ENVOY_1_37 := build/venv-1.37/bin/envoy
 PYTHON_LIBRARIES := build/venv/signature-libraries
@@ -39,7 +41,7 @@ run: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## The same, left serving, with com
 wasm: $(WASM) ## Build the filter: build/certbound.wasm
 
 .PHONY: test
-test: test-rust test-envoy ## Run every test
+test: test-rust test-envoy test-release ## Run every test
 
 .PHONY: test-rust
 test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in the compiled filter
@@ -52,6 +54,10 @@ test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(SERVERS) $(PKI) $(DEMO_MODULES) $(T
 .PHONY: test-debian
 test-debian: $(WASM) $(ENVOY) $(PKI) $(TEST_MODULES) build/debian/usr ## Compare with nginx, Apache and HAProxy, and read by Tomcat (Debian or Ubuntu, Java 17)
 	node --test tests/debian/*.test.mjs
+
+.PHONY: test-release
+test-release: $(WASM) $(RELEASE_MODULES) ## Check what a release says of itself: version, crates, licences, no paths of the builder
+	node --test tests/release/*.test.mjs
 
 .PHONY: lint
 lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targets, documentation, envoy.yaml
@@ -67,6 +73,26 @@ cli: ## Build the command line: build/certbound
 	cargo build --locked --release --bin certbound
 	@mkdir -p build
 	cp target/release/certbound build/certbound
+
+# musl: a command line that is linked with no library of the machine runs on any Linux.
+.PHONY: release
+release: $(WASM) $(RELEASE_MODULES) ## Put together what a release has attached: build/release
+	@rustup target list --installed | grep -qx $(LINUX) || rustup target add $(LINUX)
+	$(REPRODUCIBLE) cargo build --locked --release --bin certbound --target $(LINUX)
+	rm -rf build/release && mkdir -p build/release
+	cp $(WASM) build/release/certbound.wasm
+	cp target/$(LINUX)/release/certbound build/release/certbound-linux-x86_64
+	cp LICENSE build/release/LICENSE
+	cp "$$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html" build/release/RUST-COPYRIGHT.html
+	node tools/release/licences.mjs wasm32-wasip1 $(LINUX) > build/release/THIRD-PARTY-LICENSES
+	export SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}" && cd build/release && \
+		node ../../tools/release/sbom.mjs certbound.wasm wasm32-wasip1 > certbound.wasm.cdx.json && \
+		node ../../tools/release/sbom.mjs certbound-linux-x86_64 $(LINUX) > certbound-linux-x86_64.cdx.json
+	cd build/release && chmod 644 * && chmod 755 certbound-linux-x86_64 && LC_ALL=C sha256sum * > SHA256SUMS
+
+.PHONY: reproduce
+reproduce: ## Make the release twice, from nothing, in two directories, and compare: build/release
+	tools/release/reproduce
 
 .PHONY: bench
 bench: .toolchain ## Measure path validation natively and in V8 (tables on standard output)
@@ -92,7 +118,7 @@ deny: ## Check licences and sources of dependencies (needs cargo-deny)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	rm -rf build target fuzz/target demo/node_modules tests/envoy/node_modules tools/node_modules
+	rm -rf build target fuzz/target demo/node_modules tests/envoy/node_modules tools/node_modules tools/release/node_modules
 
 # The toolchain of rust-toolchain.toml, also where rustup does not install by itself.
 .PHONY: .toolchain
@@ -162,6 +188,9 @@ $(DEMO_MODULES): demo/package-lock.json
 
 $(WASM_OPT): tools/package-lock.json
 	npm ci --prefix tools --no-fund --no-audit
+
+$(RELEASE_MODULES): tools/release/package-lock.json
+	npm ci --prefix tools/release --no-fund --no-audit
 
 $(TEST_MODULES): tests/envoy/package-lock.json
 	npm ci --prefix tests/envoy --no-fund --no-audit
