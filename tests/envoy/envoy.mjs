@@ -221,22 +221,17 @@ export async function until(what, attempt) {
 
 const deliveries = 'extension_config_discovery.http_filter.certbound';
 
-/** Starts Envoy, of another release if `binary` says so, with these listeners before the server at `upstreamPort`, and with
- * further `clusters`; `name` names its files in build/log. */
-export async function startEnvoy(name, listeners, upstreamPort, { binary, clusters } = {}) {
-  const accessLogPath = emptyLog(`${name}.access.json`);
+/** Starts Envoy from a bootstrap, with these variables in its environment; `name` names its files in build/log. */
+export async function startBootstrap(name, configuration, { binary, environment } = {}) {
   const logPath = emptyLog(`${name}.envoy.log`);
   const adminPath = emptyLog(`${name}.admin`);
   const bootstrapPath = emptyLog(`${name}.bootstrap.json`);
-  for (const [listenerName, settings] of Object.entries(listeners)) {
-    if (settings.isDelivered) deliver(listenerName, settings);
-  }
-  writeFileSync(join(root, bootstrapPath), JSON.stringify(bootstrap(listeners, upstreamPort, accessLogPath, clusters), null, 1));
+  writeFileSync(join(root, bootstrapPath), JSON.stringify(configuration, null, 1));
 
   const child = run([
     '--config-path', bootstrapPath, '--admin-address-path', adminPath, '--log-path', logPath,
     '--concurrency', '1', '--file-flush-interval-msec', '10',
-  ], { binary });
+  ], { binary, environment });
   const exited = exit(child);
   process.once('exit', () => child.kill());
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
@@ -268,8 +263,35 @@ export async function startEnvoy(name, listeners, upstreamPort, { binary, cluste
       return lines.length > 0 ? lines : undefined;
     }),
 
+    /** Everything that Envoy logged so far. */
+    log,
+
+    /** What the admin interface answers. */
+    ask,
+
+    /** A counter's value; 0 while nothing has counted. */
+    counter,
+
+    async stop() {
+      child.kill();
+      await exited;
+    },
+  };
+}
+
+/** Starts Envoy, of another release if `binary` says so, with these listeners before the server at `upstreamPort`, and with
+ * further `clusters`; `name` names its files in build/log. */
+export async function startEnvoy(name, listeners, upstreamPort, { binary, clusters } = {}) {
+  const accessLogPath = emptyLog(`${name}.access.json`);
+  for (const [listenerName, settings] of Object.entries(listeners)) {
+    if (settings.isDelivered) deliver(listenerName, settings);
+  }
+  const envoy = await startBootstrap(name, bootstrap(listeners, upstreamPort, accessLogPath, clusters), { binary });
+  return {
+    ...envoy,
+
     /** Everything that was logged so far. */
-    logs: () => log() + readFileSync(join(root, accessLogPath), 'utf8'),
+    logs: () => envoy.log() + readFileSync(join(root, accessLogPath), 'utf8'),
 
     /** The access log's entry for a request, once Envoy has written it: when the request is over. */
     accessLogEntry: (exchange) => until(`the access log of ${exchange}`, () => {
@@ -279,20 +301,12 @@ export async function startEnvoy(name, listeners, upstreamPort, { binary, cluste
       return line && JSON.parse(line);
     }),
 
-    /** A counter's value; 0 while nothing has counted. */
-    counter,
-
     /** Delivers another filter to a listener whose filter is delivered, and waits until Envoy has taken or refused it. */
     async deliver(listenerName, settings) {
-      const answers = async () => await counter(`${deliveries}.update_success`) + await counter(`${deliveries}.update_rejected`);
+      const answers = async () => await envoy.counter(`${deliveries}.update_success`) + await envoy.counter(`${deliveries}.update_rejected`);
       const before = await answers();
       deliver(listenerName, settings);
       await until('Envoy to notice the delivery', async () => (await answers() > before) || undefined);
-    },
-
-    async stop() {
-      child.kill();
-      await exited;
     },
   };
 }
