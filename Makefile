@@ -16,6 +16,7 @@ SERVERS := build/venv-servers/bin/traefik
 PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
+DEPLOY_MODULES := tests/deploy/node_modules/.package-lock.json
 VERIFIERS := build/verify/certbound build/verify/java/Verify.class build/verify/python build/verify/verify-certbound
 RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs' -not -path 'src/cli/*' -not -name main.rs)
 PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
@@ -42,7 +43,7 @@ run: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## The same, left serving, with com
 wasm: $(WASM) ## Build the filter: build/certbound.wasm
 
 .PHONY: test
-test: test-rust test-envoy test-release ## Run every test
+test: test-rust test-envoy test-deploy test-release ## Run every test
 
 .PHONY: test-rust
 test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in the compiled filter
@@ -51,6 +52,10 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 .PHONY: test-envoy
 test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(SERVERS) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(PYTHON_LIBRARIES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
 	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
+
+.PHONY: test-deploy
+test-deploy: $(WASM) $(ENVOY) $(PKI) $(DEPLOY_MODULES) build/verify/certbound ## Check the recipes of deploy/ and docker-compose.yaml, and run them in real Envoy
+	node --test tests/deploy/*.test.mjs
 
 .PHONY: test-debian
 test-debian: $(WASM) $(ENVOY) $(PKI) $(TEST_MODULES) build/debian/usr ## Compare with nginx, Apache and HAProxy, and read by Tomcat (Debian or Ubuntu, Java 17)
@@ -120,7 +125,7 @@ deny: ## Check licences and sources of dependencies (needs cargo-deny)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	rm -rf build target fuzz/target demo/node_modules tests/envoy/node_modules tools/node_modules tools/release/node_modules
+	rm -rf build target fuzz/target demo/node_modules tests/deploy/node_modules tests/envoy/node_modules tools/node_modules tools/release/node_modules
 
 # The toolchain of rust-toolchain.toml, also where rustup does not install by itself.
 .PHONY: .toolchain
@@ -197,3 +202,7 @@ $(RELEASE_MODULES): tools/release/package-lock.json
 
 $(TEST_MODULES): tests/envoy/package-lock.json
 	npm ci --prefix tests/envoy --no-fund --no-audit
+
+# Only types and checks are taken from these packages, which want a newer Node for the rest, and would say so each time.
+$(DEPLOY_MODULES): tests/deploy/package-lock.json
+	npm ci --prefix tests/deploy --no-fund --no-audit --loglevel=error
