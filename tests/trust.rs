@@ -425,6 +425,8 @@ fn an_anchor_counts_within_its_dates_only() {
     let renewed = authority("root").self_signed(Key::p256("root"));
     assert_eq!(verify_at(&anchors, &client, &[&renewed], NOW + DAY + 1), expired);
 
+    assert_eq!(anchors.first_not_after(), NOW + DAY);
+    assert_eq!(anchors.first_next_update(), None);
     assert_eq!(anchors.first_expiry(), NOW + DAY + 1);
     assert_eq!(anchors.warnings(NOW), []);
     let [Warning::Expired { subject, .. }] = &anchors.warnings(NOW + DAY + 1)[..] else {
@@ -888,6 +890,7 @@ fn a_crl_counts_within_its_dates_only() {
     // An allowed unknown status is not one that is known: nextUpdate no longer bounds it, thisUpdate does.
     assert_eq!(at(&lenient, NOW + DAY).unwrap().valid_until, END);
     assert_eq!(at(&lenient, NOW - 1).unwrap().valid_until, NOW - 1);
+    assert_eq!(anchors.first_next_update(), Some(NOW + DAY));
     assert_eq!(anchors.first_expiry(), NOW + DAY);
     let stale = Warning::StaleCrl { issuer: "CN=root".into() };
     let early = Warning::EarlyCrl { issuer: "CN=root".into() };

@@ -7,6 +7,7 @@ mod document;
 mod protected_resources;
 mod secret;
 mod signature;
+mod summary;
 mod trust_anchors;
 mod upstream_authentication;
 mod value;

@@ -1,9 +1,11 @@
-//! Counters and the histogram. Envoy shows them under `wasmcustom.`.
+//! Counters, the histogram, and gauges. Envoy shows them under `wasmcustom.`.
+
+use std::collections::BTreeMap;
 
 use proxy_wasm::{hostcalls, types::MetricType};
 
 use super::host::HostError;
-use crate::rejection::Reason;
+use crate::{rejection::Reason, trust::TrustAnchors};
 
 /// The identifiers that the host gave to the metrics.
 pub(super) struct Metrics {
@@ -61,4 +63,20 @@ fn increment(counters: &[(Reason, u32)], reason: Reason) -> Result<(), HostError
         Some((_, counter)) => Ok(hostcalls::increment_metric(*counter, 1)?),
         None => Err(HostError),
     }
+}
+
+/// Tells when the first anchor of each set expires, and its first CRL, in seconds since the Unix epoch. Unlike the time
+/// that is left, this needs to be told only once.
+pub(super) fn tell_expiries(sets: &BTreeMap<String, TrustAnchors>) -> Result<(), HostError> {
+    let tell = |what: &str, set: &str, moment| {
+        let name = format!("certbound.{what}_timestamp_seconds.{set}");
+        hostcalls::record_metric(hostcalls::define_metric(MetricType::Gauge, &name)?, moment)
+    };
+    for (name, anchors) in sets {
+        tell("trust_anchors_not_after", name, anchors.first_not_after())?;
+        if let Some(next_update) = anchors.first_next_update() {
+            tell("crls_next_update", name, next_update)?;
+        }
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use proxy_wasm::{
 use crate::{
     authenticate::{Outcome, Verdict, authenticate},
     basic,
-    config::Config,
+    config::{Config, Enforcement},
     headers::Headers,
     protected_resource::{self, Answers},
     rejection::{Place, Reason, Rejection},
@@ -106,6 +106,11 @@ fn configure(size: usize) -> Result<Active, String> {
         }
     }
     let metrics = Metrics::define().map_err(unavailable)?;
+    metrics::tell_expiries(&config.trust_anchors).map_err(unavailable)?;
+    match config.enforcement {
+        Enforcement::Enforce => info!("{}", config.summary()),
+        Enforcement::Report => warn!("{}", config.summary()),
+    }
     Ok(Active { config, metrics, verdicts: RefCell::default(), answers: RefCell::default() })
 }
 

@@ -134,9 +134,18 @@ impl TrustAnchors {
 
     /// The first moment, in seconds since the Unix epoch, at which an anchor or a CRL has expired.
     pub fn first_expiry(&self) -> u64 {
-        let anchors = self.0.anchors.iter().map(|anchor| anchor.node.not_after.saturating_add(1));
-        let crls = self.0.crls.iter().map(Crl::next_update);
-        anchors.chain(crls).min().unwrap_or(u64::MAX)
+        let anchor = self.first_not_after().saturating_add(1);
+        self.first_next_update().map_or(anchor, |crl| crl.min(anchor))
+    }
+
+    /// The first notAfter of an anchor, in seconds since the Unix epoch.
+    pub fn first_not_after(&self) -> u64 {
+        self.0.anchors.iter().map(|anchor| anchor.node.not_after).min().unwrap_or(u64::MAX)
+    }
+
+    /// The first nextUpdate of a CRL, in seconds since the Unix epoch, if there are any.
+    pub fn first_next_update(&self) -> Option<u64> {
+        self.0.crls.iter().map(Crl::next_update).min()
     }
 
     /// What the operator should know about the set at this time, in seconds since the Unix epoch. None of it stops the
