@@ -19,6 +19,8 @@ mod host;
 mod protected_resources;
 #[path = "wasm/stream.rs"]
 mod stream;
+#[path = "wasm/troubleshooting.rs"]
+mod troubleshooting;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -155,15 +157,8 @@ mod every_case {
     }
 
     fn problems_of(file: &CaseFile, case: &Case, envoy: &mut Envoy) -> Vec<String> {
-        let connection = match &case.certificate {
-            Some(name) if file.lacks_attribute => presenting(name)
-                .without("connection.peer_certificate")
-                .without("connection.peer_certificate_valid"),
-            Some(name) => presenting(name),
-            None => Connection::without_certificate(),
-        };
         let counters = envoy.counters();
-        let exchange = envoy.exchange(&connection, &request(file, case));
+        let exchange = exchange(file, case, envoy);
         let mut problems = case.problems(&observed(&exchange), pki());
 
         let reason = case.expect.reason.as_deref().unwrap_or_default();
@@ -191,6 +186,18 @@ mod every_case {
                 .push("LEAK: something went on before the client had sent everything".to_owned());
         }
         problems
+    }
+
+    /// Sends a case's request.
+    pub(super) fn exchange(file: &CaseFile, case: &Case, envoy: &mut Envoy) -> Exchange {
+        let connection = match &case.certificate {
+            Some(name) if file.lacks_attribute => presenting(name)
+                .without("connection.peer_certificate")
+                .without("connection.peer_certificate_valid"),
+            Some(name) => presenting(name),
+            None => Connection::without_certificate(),
+        };
+        envoy.exchange(&connection, &request(file, case))
     }
 
     /// The names of the counters that were incremented, once for each time.
@@ -618,6 +625,49 @@ mod a_configuration {
         );
         assert_names(&refusal(|it| it["endpoints"][0]["path"] = 1.into()), "endpoints[0].path");
         assert_names(&refusal(|it| it["endpoints"] = json!({})), "endpoints");
+    }
+
+    #[test]
+    fn that_takes_effect_is_summed_up_in_one_line() {
+        let mut configuration = configuration();
+        let log = start(&configuration).log().to_vec();
+        let [line] = &log[..] else { panic!("not one line: {log:#?}") };
+        assert_eq!(line.level, LogLine::INFO);
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            "configured version={version} enforcement=enforce unregistered_clients=deny \
+             tls_client_auth=1 self_signed_tls_client_auth=1 other_clients=0 \
+             trust_anchors=\"-\" signing_key=\"-\""
+        );
+        assert_eq!(line.message, expected);
+
+        let client_ca = pki().get("client-ca").certificate_pem();
+        let partner_ca = pki().get("partner-ca").certificate_pem();
+        configuration["trust_anchors"] = json!({
+            "partners": { "certificates": partner_ca },
+            "clients": { "certificates": client_ca },
+        });
+        configuration["clients"][0]["trust_anchors"] = json!(["clients"]);
+        let portal =
+            json!({ "client_id": "portal", "token_endpoint_auth_method": "client_secret_basic" });
+        configuration["clients"].as_array_mut().expect("a list").push(portal);
+        configuration["unregistered_clients"] = "forward".into();
+        configuration["enforcement"] = "report".into();
+        let secret = BASE64_STANDARD.encode("0123456789abcdef0123456789ABCDEF");
+        configuration["signature"] = json!({
+            "http_message_signature": {},
+            "keys": [{ "kid": "2026-11", "alg": "hmac-sha256", "key": { "value": secret } }],
+        });
+        let log = start(&configuration).log().to_vec();
+        let [line] = &log[..] else { panic!("not one line: {log:#?}") };
+        assert_eq!(line.level, LogLine::WARN, "nothing is enforced");
+        let expected = format!(
+            "configured version={version} enforcement=report unregistered_clients=forward \
+             tls_client_auth=1 self_signed_tls_client_auth=1 other_clients=1 \
+             trust_anchors=\"clients,partners\" signing_key=\"2026-11\" detail=\"nothing is refused: \
+             such requests go to the server without certificate\""
+        );
+        assert_eq!(line.message, expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 
 const TOKEN: &[u8] = b"Bearer A~b+/c=";
 
-fn introspecting() -> Envoy {
+pub(super) fn introspecting() -> Envoy {
     let mut configuration = configuration();
     configuration["protected_resources"] = json!([{
         "path_prefix": "/api/",
@@ -43,7 +43,12 @@ fn answer(envoy: &mut Envoy, body: &str) {
 }
 
 /// Sends a whole request, and the endpoint's answer after it.
-fn exchange(envoy: &mut Envoy, certificate: &str, response: HeaderMap, body: &str) -> Exchange {
+pub(super) fn exchange(
+    envoy: &mut Envoy,
+    certificate: &str,
+    response: HeaderMap,
+    body: &str,
+) -> Exchange {
     let stream = envoy.open(&presenting(certificate));
     envoy.deliver(stream, headers("GET"), true);
     let (number, _) = envoy.call_under_way().expect("the endpoint is asked");
