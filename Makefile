@@ -17,6 +17,8 @@ PKI := build/pki/pki.json
 DEMO_MODULES := demo/node_modules/.package-lock.json
 TEST_MODULES := tests/envoy/node_modules/.package-lock.json
 DEPLOY_MODULES := tests/deploy/node_modules/.package-lock.json
+# Where it is installed, that one is used.
+PROMTOOL := $(or $(shell command -v promtool),build/prometheus/usr/bin/promtool)
 VERIFIERS := build/verify/certbound build/verify/java/Verify.class build/verify/python build/verify/verify-certbound
 RUST_SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml $(shell find src -name '*.rs' -not -path 'src/cli/*' -not -name main.rs)
 PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
@@ -66,7 +68,7 @@ test-release: $(WASM) $(RELEASE_MODULES) ## Check what a release says of itself:
 	node --test tests/release/*.test.mjs
 
 .PHONY: lint
-lint: .toolchain $(ENVOY) $(WASM) $(PKI) $(ZIZMOR) ## Check formatting, lints on both targets, documentation, envoy.yaml, workflows
+lint: .toolchain $(ENVOY) $(WASM) $(PKI) $(ZIZMOR) $(PROMTOOL) ## Check formatting, lints on both targets, documentation, envoy.yaml, workflows, alert rules
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
@@ -74,6 +76,8 @@ lint: .toolchain $(ENVOY) $(WASM) $(PKI) $(ZIZMOR) ## Check formatting, lints on
 	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" CERTBOUND_INTROSPECTION_SECRET=demo-only-gateway-secret \
 		$(ENVOY) --mode validate --log-level warn -c envoy.yaml
 	$(ZIZMOR) --offline --quiet --min-confidence medium .github/workflows
+	$(PROMTOOL) check config deploy/prometheus/prometheus.yaml
+	$(PROMTOOL) test rules deploy/prometheus/certbound.rules.test.yaml
 
 .PHONY: cli
 cli: ## Build the command line: build/certbound
@@ -163,6 +167,17 @@ build/debian/usr:
 	apt-get install --yes --quiet --no-install-recommends --download-only --reinstall \
 		-o Debug::NoLocking=true -o Dir::Cache::archives="$(CURDIR)/build/debian/archives" $(DEBIAN_PACKAGES)
 	for package in build/debian/archives/*.deb; do dpkg --extract "$$package" build/debian; done
+
+# Lists of packages of its own: those of the system may be missing or old, and only root can renew them.
+build/prometheus/usr/bin/promtool:
+	@command -v apt-get >/dev/null || { echo 'promtool is missing: install it, it comes with Prometheus' >&2; exit 1; }
+	mkdir -p build/prometheus/lists/partial build/prometheus/cache
+	cd build/prometheus && for step in update 'download prometheus'; do \
+		apt-get -qq -o APT::Sandbox::User="$$(id -un)" -o Dir::State::Lists="$$PWD/lists" -o Dir::Cache="$$PWD/cache" \
+			$$step || exit 1; \
+	done
+	dpkg --extract build/prometheus/prometheus_*.deb build/prometheus
+	rm -r build/prometheus/lists
 
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 	cargo run --locked --quiet -p demo-pki -- $(@D)

@@ -221,8 +221,9 @@ export async function until(what, attempt) {
 
 const deliveries = 'extension_config_discovery.http_filter.certbound';
 
-/** Starts Envoy from a bootstrap, with these variables in its environment; `name` names its files in build/log. */
-export async function startBootstrap(name, configuration, { binary, environment } = {}) {
+/** Starts Envoy from a bootstrap, with these variables in its environment; `yaml` is a part of a bootstrap that is added,
+ * and `name` names its files in build/log. */
+export async function startBootstrap(name, configuration, { binary, environment, yaml } = {}) {
   const logPath = emptyLog(`${name}.envoy.log`);
   const adminPath = emptyLog(`${name}.admin`);
   const bootstrapPath = emptyLog(`${name}.bootstrap.json`);
@@ -231,6 +232,7 @@ export async function startBootstrap(name, configuration, { binary, environment 
   const child = run([
     '--config-path', bootstrapPath, '--admin-address-path', adminPath, '--log-path', logPath,
     '--concurrency', '1', '--file-flush-interval-msec', '10',
+    ...(yaml === undefined ? [] : ['--config-yaml', yaml]),
   ], { binary, environment });
   const exited = exit(child);
   process.once('exit', () => child.kill());
@@ -269,6 +271,9 @@ export async function startBootstrap(name, configuration, { binary, environment 
     /** What the admin interface answers. */
     ask,
 
+    /** What Prometheus gets. */
+    scrape: () => ask('/stats/prometheus'),
+
     /** A counter's value; 0 while nothing has counted. */
     counter,
 
@@ -280,13 +285,13 @@ export async function startBootstrap(name, configuration, { binary, environment 
 }
 
 /** Starts Envoy, of another release if `binary` says so, with these listeners before the server at `upstreamPort`, and with
- * further `clusters`; `name` names its files in build/log. */
-export async function startEnvoy(name, listeners, upstreamPort, { binary, clusters } = {}) {
+ * further `clusters`; the other options are those of `startBootstrap`. */
+export async function startEnvoy(name, listeners, upstreamPort, { clusters, ...options } = {}) {
   const accessLogPath = emptyLog(`${name}.access.json`);
   for (const [listenerName, settings] of Object.entries(listeners)) {
     if (settings.isDelivered) deliver(listenerName, settings);
   }
-  const envoy = await startBootstrap(name, bootstrap(listeners, upstreamPort, accessLogPath, clusters), { binary });
+  const envoy = await startBootstrap(name, bootstrap(listeners, upstreamPort, accessLogPath, clusters), options);
   return {
     ...envoy,
 
