@@ -80,6 +80,11 @@ impl Certificate {
         &self.subject_alt_names
     }
 
+    /// The first second, since the Unix epoch, at which it is valid.
+    pub fn not_before(&self) -> u64 {
+        self.not_before
+    }
+
     /// The end of the validity period in seconds since the Unix epoch; the second itself is included.
     pub fn not_after(&self) -> u64 {
         self.not_after

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use webpki::{EndEntityCert, anchor_from_trusted_cert};
+use x509_cert::name::Name;
 
 pub use cache::VerdictCache;
 pub use known_answers::{WrongAnswer, require_known_answers};
@@ -70,6 +71,19 @@ struct Set {
 struct Anchor {
     node: Node,
     trusted: TrustAnchor<'static>,
+}
+
+/// The validity of something in a set of trust anchors.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Expiry {
+    /// What it is: `trust anchor`, `intermediate` or `CRL`.
+    pub role: &'static str,
+    /// The certificate's subject, or the CRL's issuer.
+    pub subject: String,
+    /// The first second, since the Unix epoch, of its validity: notBefore or thisUpdate.
+    pub from: u64,
+    /// The first second after it: that after notAfter, or nextUpdate.
+    pub until: u64,
 }
 
 /// A path that was found.
@@ -146,6 +160,22 @@ impl TrustAnchors {
     /// The first nextUpdate of a CRL, in seconds since the Unix epoch, if there are any.
     pub fn first_next_update(&self) -> Option<u64> {
         self.0.crls.iter().map(Crl::next_update).min()
+    }
+
+    /// When each certificate and CRL of the set is valid.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let of =
+            |role, name: &Name, from, until| Expiry { role, subject: display(name), from, until };
+        let anchors = self.0.anchors.iter().map(|anchor| (&anchor.node, "trust anchor"));
+        let intermediates = self.0.intermediates.iter().map(|node| (node, "intermediate"));
+        let certificates = anchors.chain(intermediates).map(|(node, role)| {
+            of(role, &node.subject, node.not_before, node.not_after.saturating_add(1))
+        });
+        let crls = self.0.crls.iter().map(|crl| {
+            let [this_update, next_update] = crl.changes();
+            of("CRL", crl.issuer(), this_update, next_update)
+        });
+        certificates.chain(crls).collect()
     }
 
     /// What the operator should know about the set at this time, in seconds since the Unix epoch. None of it stops the
