@@ -7,6 +7,11 @@
     reason = "a test may fail loudly"
 )]
 
+#[path = "cli/check_envoy.rs"]
+mod check_envoy;
+#[path = "cli/help.rs"]
+mod help;
+
 use std::{
     fs,
     io::Write as _,
@@ -207,7 +212,7 @@ fn check_reads_a_plugin_configuration_in_json_and_in_yaml() {
     assert_eq!(check("plain.yaml", yaml).status, 0);
     let run = certbound_with(&["check", "-"], &[], yaml);
     assert_eq!(run.status, 0);
-    assert!(run.output.contains("signing       off"), "{}", run.output);
+    assert!(run.output.contains("  signing        off\n"), "{}", run.output);
 }
 
 /// The README's example, with a real certificate where it has an ellipsis.
@@ -383,7 +388,7 @@ fn check_rejects_a_filter_whose_configuration_cannot_reach_it() {
         ("untyped.yaml", any(json!({ "value": configuration() })), ".@type"),
         ("text-in-struct.yaml", any(json!({ "@type": of("Struct"), "value": "{}" })), ".value"),
         ("broken.yaml", any(json!({ "@type": of("StringValue"), "value": "{" })), ".value"),
-        ("nothing.yaml", any(Value::Null), ".@type"),
+        ("nothing.yaml", any(Value::Null), ""),
     ] {
         let run = check(name, document.to_string());
         assert_eq!(run.status, 1, "{name}");
@@ -828,20 +833,4 @@ fn decide_cannot_use_bad_input() {
         assert!(run.problems.starts_with("error: "), "{config} {more:?}: {}", run.problems);
     }
     assert_eq!(decide(&config, &[]).status, 2);
-}
-
-// === all ===
-
-#[test]
-fn help_teaches_and_nonsense_is_a_usage_error() {
-    for arguments in
-        [&["--help"][..], &["check", "--help"], &["certificate", "-h"], &["decide", "--help"]]
-    {
-        let run = certbound(arguments);
-        assert_eq!(run.status, 0);
-        assert!(run.output.contains("Examples:\n  certbound "), "{arguments:?}: {}", run.output);
-    }
-    assert!(certbound(&["--version"]).output.starts_with("certbound "));
-    assert_eq!(certbound(&["decode"]).status, 2);
-    assert_eq!(certbound(&[]).status, 2);
 }

@@ -312,7 +312,7 @@ fn people_are_told_what_is_covered_and_what_not() {
              \x20 nonce          n-0S6_WzA2Mj\n\
              \x20 at             {AT}\n\
              \x20 note           whether this nonce was used before cannot be seen here: the server must accept it once only\n\
-             \x20 note           the query is not covered\n"
+             \x20                the query is not covered\n"
         )
     );
     let tampered = file("people-tampered.http", &request.text().replace("POST", "PUT"));

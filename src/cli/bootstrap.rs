@@ -1,35 +1,40 @@
 //! certbound within an Envoy configuration: a bootstrap, a listener from LDS, a patch for Istio's.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::configuration::Finding;
+use super::{
+    configuration::Finding,
+    message::{Message, join},
+    yaml,
+};
 
 const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 
 /// A wasm filter that runs certbound.
 pub(super) struct Filter<'a> {
-    /// Where its `PluginConfig` is.
-    pub(super) path: String,
-    /// The `PluginConfig`.
-    pub(super) plugin: &'a Map<String, Value>,
+    /// Its `PluginConfig`.
+    pub(super) plugin: Message<'a>,
+    /// The objects that it stands in, the nearest last; none in a patch, since what that is merged into is not in the file.
+    pub(super) enclosing: Vec<Message<'a>>,
 }
 
 /// Every wasm HTTP filter in a document that is certbound: its configuration has `endpoints`, or its name, or that of
-/// its module, says so.
-pub(super) fn filters(document: &Value) -> Vec<Filter<'_>> {
-    let mut found = Vec::new();
-    walk(document, "", None, &mut found);
-    found
+/// its module, says so. `at` is the path of the document.
+pub(super) fn filters<'a>(document: &'a Value, at: &str) -> Vec<Filter<'a>> {
+    let mut search = Search::default();
+    search.walk(document, at, None);
+    search.found
 }
 
 /// Whether a document has the keys of Envoy's, Istio's or Kubernetes's configuration rather than of certbound's.
 pub(super) fn is_envoy_configuration(document: &Value) -> bool {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 15] = [
         "@type",
         "admin",
         "apiVersion",
         "configPatches",
+        "configs",
         "dynamic_resources",
         "filter_chains",
         "filters",
@@ -41,80 +46,102 @@ pub(super) fn is_envoy_configuration(document: &Value) -> bool {
         "static_resources",
         "typed_config",
     ];
-    document.is_array()
-        || KEYS.iter().any(|key| document.as_object().is_some_and(|object| has(object, key)))
+    let document = Message::new("", document);
+    document.is_none_or(|document| KEYS.iter().any(|key| document.get(key).is_some()))
 }
 
-fn walk<'a>(value: &'a Value, path: &str, name: Option<&'a str>, found: &mut Vec<Filter<'a>>) {
-    match value {
-        Value::Array(values) => {
-            for (index, value) in values.iter().enumerate() {
-                walk(value, &format!("{path}[{index}]"), None, found);
+/// A document with the documents in it that are written as text: a ConfigMap's `data` holds whole files.
+pub(super) fn with_files_unfolded(value: Value) -> Value {
+    const EXTENSIONS: [&str; 3] = [".json", ".yaml", ".yml"];
+    let unfolded = |(key, value): (String, Value)| {
+        let is_file = EXTENSIONS.iter().any(|extension| key.ends_with(extension));
+        let document = match &value {
+            Value::String(text) if is_file => {
+                yaml::documents(text).ok().filter(|documents| documents.len() == 1)
             }
-        }
-        Value::Object(object) => {
-            let name = object.get("name").and_then(Value::as_str).or(name);
-            if let Some((at, plugin)) = plugin_config(object, path)
-                && is_certbound(plugin, name)
-            {
-                found.push(Filter { path: at, plugin });
-                return;
-            }
-            for (key, value) in object {
-                walk(value, &join(path, key), name, found);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The `PluginConfig` of a wasm filter: typed, or in the TypedStruct that Istio's patches are made of.
-fn plugin_config<'a>(
-    object: &'a Map<String, Value>,
-    path: &str,
-) -> Option<(String, &'a Map<String, Value>)> {
-    let is_wasm = |key| {
-        let url = field(object, key).and_then(Value::as_str);
-        url.is_some_and(|url| url.ends_with(WASM_FILTER))
+            _ => None,
+        };
+        let document = document.and_then(|mut documents| documents.pop());
+        (key, document.filter(Value::is_object).unwrap_or_else(|| with_files_unfolded(value)))
     };
-    if is_wasm("@type") {
-        return Some((join(path, "config"), object.get("config")?.as_object()?));
+    match value {
+        Value::Array(values) => values.into_iter().map(with_files_unfolded).collect(),
+        Value::Object(object) => object.into_iter().map(unfolded).collect(),
+        other => other,
     }
-    if is_wasm("type_url") {
-        let plugin = object.get("value")?.get("config")?.as_object()?;
-        return Some((join(&join(path, "value"), "config"), plugin));
-    }
-    None
 }
 
-fn is_certbound(plugin: &Map<String, Value>, name: Option<&str>) -> bool {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let module = field(plugin, "vm_config").and_then(|vm| {
-        vm.pointer("/code/local/filename").or(vm.pointer("/code/remote/http_uri/uri"))
-    });
-    let names = [
-        name.unwrap_or_default().to_owned(),
-        text(plugin.get("name")),
-        text(field(plugin, "root_id")),
-        text(module),
-    ];
+#[derive(Default)]
+struct Search<'a> {
+    enclosing: Vec<Message<'a>>,
+    /// Whether this is part of a patch to something that is not in the file.
+    is_merged: bool,
+    found: Vec<Filter<'a>>,
+}
+
+impl<'a> Search<'a> {
+    /// `name` is that of the nearest object that has one.
+    fn walk(&mut self, value: &'a Value, path: &str, name: Option<&'a str>) {
+        if let Value::Array(values) = value {
+            // What Envoy was started with stands in a dump of its configuration once more, as what it listens to.
+            let is_listeners =
+                |value: &Value| is_of_type(value, "envoy.admin.v3.ListenersConfigDump");
+            let has_listeners = values.iter().any(is_listeners);
+            for (index, value) in values.iter().enumerate() {
+                if !(has_listeners && is_of_type(value, "envoy.admin.v3.BootstrapConfigDump")) {
+                    self.walk(value, &format!("{path}[{index}]"), None);
+                }
+            }
+        }
+        let Some(object) = Message::new(path, value) else { return };
+        let name = object.text("name").or(name);
+        let plugin = object.unpacked(WASM_FILTER).and_then(|filter| filter.message("config"));
+        if let Some(plugin) = plugin
+            && is_certbound(&plugin, name)
+        {
+            let enclosing = if self.is_merged { Vec::new() } else { self.enclosing.clone() };
+            self.found.push(Filter { plugin, enclosing });
+            return;
+        }
+        let was_merged = self.is_merged;
+        self.is_merged |= object.text("operation") == Some("MERGE");
+        let fields = object.fields;
+        self.enclosing.push(object);
+        for (key, value) in fields {
+            self.walk(value, &join(path, key), name);
+        }
+        self.enclosing.pop();
+        self.is_merged = was_merged;
+    }
+}
+
+fn is_of_type(value: &Value, of_type: &str) -> bool {
+    Message::new("", value).is_some_and(|message| message.unpacked(of_type).is_some())
+}
+
+fn is_certbound(plugin: &Message<'_>, name: Option<&str>) -> bool {
+    let code = plugin.message("vm_config").and_then(|vm| vm.message("code"));
+    let local = code.as_ref().and_then(|code| code.message("local")?.text("filename"));
+    let remote =
+        || code.as_ref().and_then(|code| code.message("remote")?.message("http_uri")?.text("uri"));
+    let names = [name, plugin.text("name"), plugin.text("root_id"), local.or_else(remote)];
     let has_endpoints = |configuration: &Value| match configuration.get("value") {
         Some(Value::String(text)) => serde_json::from_str::<Value>(text)
             .is_ok_and(|configuration| configuration.get("endpoints").is_some()),
         Some(configuration) => configuration.get("endpoints").is_some(),
         None => false,
     };
-    let configuration = plugin.get("configuration");
-    configuration
+    plugin
+        .get("configuration")
         .is_some_and(|written| has_endpoints(written) || written.get("endpoints").is_some())
-        || names.iter().any(|name| name.to_ascii_lowercase().contains("certbound"))
+        || names.into_iter().flatten().any(|name| name.to_ascii_lowercase().contains("certbound"))
 }
 
 impl Filter<'_> {
     /// The path and the bytes of the plugin's configuration, as Envoy would hand them over but for a Struct, which
     /// stays JSON.
     pub(super) fn configuration(&self) -> Result<(String, Vec<u8>), Finding> {
-        let path = join(&self.path, "configuration");
+        let path = self.plugin.at("configuration");
         let finding = |path: &str, message: &str| Err(Finding::new(path, message));
         let Some(configuration) = self.plugin.get("configuration") else {
             return finding(
@@ -150,29 +177,28 @@ impl Filter<'_> {
         }
     }
 
-    /// What makes certbound unsafe or useless, however right its own configuration is.
+    /// What is wrong with the filter's own settings, which makes certbound unsafe or useless.
     pub(super) fn warnings(&self) -> Vec<Finding> {
+        let plugin = &self.plugin;
         let mut warnings = Vec::new();
         let mut warn = |key: &str, message: &str| {
-            warnings.push(Finding::new(&join(&self.path, key), message));
+            warnings.push(Finding::new(&plugin.at(key), message));
         };
-        if field(self.plugin, "allow_on_headers_stop_iteration") != Some(&Value::Bool(true)) {
+        if !plugin.is_true("allow_on_headers_stop_iteration") {
             warn(
                 "allow_on_headers_stop_iteration",
                 "must be true: without it Envoy waits for the filter and the filter for the body, \
                  so that every request at an endpoint hangs until it times out",
             );
         }
-        let policy = field(self.plugin, "failure_policy");
-        // The numbers are those of `envoy.extensions.wasm.v3.FailurePolicy`.
-        if policy.is_some_and(|policy| *policy == "FAIL_OPEN" || *policy == 3) {
+        if plugin.is("failure_policy", ("FAIL_OPEN", 3)) {
             warn(
                 "failure_policy",
                 "must not be FAIL_OPEN: after a crash requests would pass by the filter, \
                  with whatever certificate header their senders wrote; write FAIL_RELOAD",
             );
         }
-        if field(self.plugin, "fail_open") == Some(&Value::Bool(true)) {
+        if plugin.is_true("fail_open") {
             warn(
                 "fail_open",
                 "must not be true: after a crash requests would pass by the filter, \
@@ -184,11 +210,9 @@ impl Filter<'_> {
 
     /// A variable of the module's environment, `host` being Envoy's: the module sees what `vm_config` lists.
     pub(super) fn variable(&self, name: &str) -> ModuleVariable {
-        let variables = field(self.plugin, "vm_config")
-            .and_then(Value::as_object)
-            .and_then(|vm| field(vm, "environment_variables"))
-            .and_then(Value::as_object);
-        let of = |key| variables.and_then(|variables| field(variables, key));
+        let vm = self.plugin.message("vm_config");
+        let variables = vm.and_then(|vm| vm.message("environment_variables"));
+        let of = |key| variables.as_ref().and_then(|variables| variables.get(key));
         let value = of("key_values").and_then(|values| values.get(name)).and_then(Value::as_str);
         let host_keys = of("host_env_keys").and_then(Value::as_array);
         match (value, host_keys) {
@@ -207,30 +231,4 @@ pub(super) enum ModuleVariable {
     FromHost,
     /// From the configuration.
     Value(String),
-}
-
-/// The path of a key.
-pub(super) fn join(path: &str, key: &str) -> String {
-    match (path, key) {
-        ("", key) => key.to_owned(),
-        (path, "") => path.to_owned(),
-        (path, key) if key.starts_with('[') => format!("{path}{key}"),
-        (path, key) => format!("{path}.{key}"),
-    }
-}
-
-fn has(object: &Map<String, Value>, key: &str) -> bool {
-    field(object, key).is_some()
-}
-
-/// A field by its name in the protobuf file, or by the camel case that ProtoJSON allows as well.
-fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let mut words = name.split('_');
-    let mut camel_case = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let (first, rest) = word.split_at_checked(1).unwrap_or_default();
-        camel_case.push_str(&first.to_ascii_uppercase());
-        camel_case.push_str(rest);
-    }
-    object.get(name).or_else(|| object.get(&camel_case))
 }

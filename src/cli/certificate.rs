@@ -17,12 +17,15 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-use super::{Printout, hexadecimal, printable, yaml};
+use super::{Printout, SECONDS_PER_DAY, UNEASY, hexadecimal, property, styled, yaml};
 
 /// Show a certificate, and how to register its holder
 #[derive(clap::Args)]
 #[command(after_help = "\
 FILE is PEM or DER. Of several certificates in a PEM file, the first is shown: the end-entity's, in a chain.
+
+--json prints {\"x5t#S256\", \"thumbprint_hex\", \"subject\", \"subject_alt_names\": [{\"type\", \"value\"}], \"issuer\",
+\"serial_number\", \"not_before\", \"not_after\", \"key\", \"allows_client_authentication\"}, and with --register the entry.
 
 Examples:
   certbound certificate client.pem
@@ -43,7 +46,7 @@ pub(super) struct Arguments {
     /// The client's identifier in that entry
     #[arg(long, value_name = "ID", requires = "register")]
     client_id: Option<String>,
-    /// Print JSON
+    /// Print JSON: {"x5t#S256", "subject", …}
     #[arg(long)]
     json: bool,
 }
@@ -81,7 +84,7 @@ fn show(arguments: &Arguments) -> Result<Printout, String> {
             Printout { output: entry.to_yaml(), ..Printout::default() }
         };
         for warning in warnings(method, &certificate, &description, now) {
-            let _ = writeln!(printout.problems, "warning: {warning}");
+            let _ = writeln!(printout.problems, "{} {warning}", styled(UNEASY, "warning:"));
         }
         return Ok(printout);
     }
@@ -186,8 +189,9 @@ impl Description {
             ("hexadecimal", format!("{:x}", certificate.thumbprint())),
             ("subject", if subject.is_empty() { "(empty)".into() } else { subject }),
         ];
-        for name in &self.names {
-            lines.push(("", format!("{}: {}", name.kind, name.value)));
+        for (index, name) in self.names.iter().enumerate() {
+            let label = if index == 0 { "names" } else { "" };
+            lines.push((label, format!("{}: {}", name.kind, name.value)));
         }
         let validity = match certificate.validity_at(now) {
             ValidityStatus::Expired => "expired".to_owned(),
@@ -209,20 +213,9 @@ impl Description {
             ("key", self.key.clone()),
             ("purpose", purpose.to_owned()),
         ]);
-        let mut text = String::new();
-        for (index, (label, value)) in lines.iter().enumerate() {
-            let is_first_name = label.is_empty() && index == FIRST_NAME;
-            let label = if is_first_name { "names" } else { label };
-            let _ = writeln!(text, "{label:<14} {}", printable(value));
-        }
-        text
+        lines.iter().map(|(label, value)| property(label, value)).collect()
     }
 }
-
-const SECONDS_PER_DAY: u64 = 86_400;
-
-/// The line of the first subjectAltName.
-const FIRST_NAME: usize = 3;
 
 impl Name {
     fn of(name: &GeneralName) -> Self {

@@ -9,77 +9,111 @@ use certbound::{
 use serde_json::{Value, json};
 
 use super::{
-    Printout,
-    configuration::{self, Configuration, Finding},
-    counted, printable,
+    BAD, FINE, Printout, SECONDS_PER_DAY, UNEASY,
+    configuration::{self, Configuration, Finding, Severity},
+    counted,
+    expiry::Outlook,
+    printable, property, rfc3339, styled,
 };
 
 /// Check a configuration, alone or within Envoy's
 #[derive(clap::Args)]
 #[command(after_help = "\
-FILE is a plugin configuration by itself, or anything of Envoy's that holds one: a bootstrap, a listener, an EnvoyFilter.
-YAML is read as Envoy reads it; a key that is there twice, where Envoy takes the last, is an error.
+FILE is a plugin configuration by itself, or anything of Envoy's that holds one: a bootstrap, a listener, a file for LDS
+or ECDS, the answer of Envoy's /config_dump, Istio's EnvoyFilter, Envoy Gateway's EnvoyPatchPolicy, a ConfigMap with an
+envoy.yaml. YAML is read as Envoy reads it; a key that is there twice, where Envoy takes the last, is an error.
 
-Secrets named by `{ env: NAME }` are checked if the variable is set here. If it is not, that is a warning.
+An error means that Envoy would not start with this filter. A warning means that it would, and that
+  - something around the filter makes it unsafe or useless: a failure policy that lets requests pass, TLS without client
+    certificates, resumed sessions where Envoy's verdict decides, routes that break signatures, filters in the wrong order;
+  - a CA, a CRL or a registered certificate (x5c) has expired, or does so within --expiry-days. Of what lives for less
+    than four times as long, the last quarter counts;
+  - a secret, `{ env: NAME }`, could not be checked, since the variable is not set here.
+Nothing is said of what the file does not tell: of the listener that an EnvoyFilter is for, of what comes by SDS or RDS.
+
+--json prints {\"valid\", \"errors\", \"warnings\", \"configurations\"}. Errors and warnings are lists of
+{\"path\", \"message\", \"line\", \"column\"}: the key's path, the sentence, and where it is in the file or, if it is
+missing, where it belongs (null if that is not known). The configurations found are listed as {\"path\", \"endpoints\",
+\"clients\", \"signing\"}: how many endpoints, how many clients of each method, whether anything is signed.
 
 Examples:
   certbound check certbound.yaml
   certbound check /etc/envoy/envoy.yaml
-  kubectl get configmap envoy -o 'jsonpath={.data.envoy\\.yaml}' | certbound check -
-  certbound check --json envoy.yaml | jq -r '.errors[] | \"\\(.path): \\(.message)\"'
+  curl -s localhost:9901/config_dump | certbound check -
+      What does the Envoy that runs here really have? (9901 is the port of `admin`)
+  certbound check envoy.yaml --at 2027-01-01 --expiry-days 90
+      What will have expired by then, or soon after?
+  kubectl get configmap envoy -o yaml | certbound check -
+  certbound check --json envoy.yaml | jq -r '.warnings[] | \"\\(.line): \\(.message)\"'
+  certbound check --json envoy.yaml | jq -e '.valid and (.warnings | length == 0)'
+      For a pipeline that lets no warning through.
 
 Exit status: 0 if the configuration is valid, with or without warnings; 1 if it is not, or cannot be read.")]
 pub(super) struct Arguments {
     /// The file to check; `-` for the standard input
     file: PathBuf,
-    /// Print {"valid", "errors": [{"path", "message"}], "warnings": […], "configurations": […]}
+    /// Warn of what expires within so many days
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    expiry_days: u16,
+    /// The time to check for, as in RFC 3339 [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = rfc3339::parse)]
+    at: Option<u64>,
+    /// Print JSON: {"valid", "errors", "warnings", "configurations"}
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Printout {
-    let configurations =
-        configuration::read(&arguments.file, &super::environment).unwrap_or_else(|error| {
+    let outlook = Outlook {
+        now: arguments.at.unwrap_or_else(super::now),
+        period: u64::from(arguments.expiry_days).saturating_mul(SECONDS_PER_DAY),
+    };
+    let configurations = configuration::read(&arguments.file, &super::environment, outlook)
+        .unwrap_or_else(|error| {
             vec![Configuration { errors: vec![error], ..Configuration::default() }]
         });
-    let errors: Vec<&Finding> =
-        configurations.iter().flat_map(|configuration| &configuration.errors).collect();
-    let warnings: Vec<&Finding> =
-        configurations.iter().flat_map(|configuration| &configuration.warnings).collect();
-    let status = u8::from(!errors.is_empty());
+    let count = |findings: fn(&Configuration) -> &Vec<Finding>| {
+        configurations.iter().map(|configuration| findings(configuration).len()).sum::<usize>()
+    };
+    let errors = count(|configuration| &configuration.errors);
+    let warnings = count(|configuration| &configuration.warnings);
+    let status = u8::from(errors > 0);
     if arguments.json {
-        let list = |findings: &[&Finding]| -> Value {
-            findings.iter().map(|finding| finding.to_json()).collect()
+        let list = |findings: fn(&Configuration) -> &Vec<Finding>| -> Value {
+            configurations.iter().flat_map(findings).map(Finding::to_json).collect()
         };
         return Printout::json(
             status,
             &json!({
-                "valid": errors.is_empty(),
-                "errors": list(&errors),
-                "warnings": list(&warnings),
+                "valid": errors == 0,
+                "errors": list(|configuration| &configuration.errors),
+                "warnings": list(|configuration| &configuration.warnings),
                 "configurations": configurations.iter().filter_map(summary_json).collect::<Value>(),
             }),
         );
     }
 
     let mut printout = Printout { status, ..Printout::default() };
-    for error in &errors {
-        let _ = writeln!(printout.problems, "error: {error}");
+    for configuration in &configurations {
+        let Configuration { path, errors, warnings, .. } = configuration;
+        for error in errors {
+            printout.problems += &error.describe(Severity::Error, &arguments.file, path);
+        }
+        for warning in warnings {
+            printout.problems += &warning.describe(Severity::Warning, &arguments.file, path);
+        }
     }
-    for warning in &warnings {
-        let _ = writeln!(printout.problems, "warning: {warning}");
-    }
-    let file = arguments.file.display();
-    let found = |findings: &[&Finding], noun| match findings.len() {
+    let found = |count, noun, style| match count {
         0 => String::new(),
-        count => format!(", {}", counted(count, noun)),
+        _ => format!(", {}", styled(style, &counted(count, noun))),
     };
-    let verdict = if errors.is_empty() { "valid" } else { "not valid" };
+    let verdict = if errors == 0 { styled(FINE, "valid") } else { styled(BAD, "not valid") };
     let _ = writeln!(
         printout.output,
-        "{file}: {verdict}{}{}",
-        found(&errors, "error"),
-        found(&warnings, "warning")
+        "{}: {verdict}{}{}",
+        printable(&arguments.file.display().to_string()),
+        found(errors, "error", BAD),
+        found(warnings, "warning", UNEASY)
     );
     for configuration in &configurations {
         if let Some(config) = &configuration.config {
@@ -147,7 +181,7 @@ fn summary(configuration: &Configuration, config: &Config) -> String {
     ));
     let jwk_set = config.signature.iter().find_map(|signature| signature.jwk_set.as_ref());
     lines.extend(jwk_set.map(|jwk_set| ("public keys", format!("at {}", jwk_set.path))));
-    lines.iter().map(|(name, value)| format!("  {name:<13} {}\n", printable(value))).collect()
+    lines.iter().map(|(label, value)| property(label, value)).collect()
 }
 
 fn summary_json(configuration: &Configuration) -> Option<Value> {

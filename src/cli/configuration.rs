@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, path::Path};
 
+use anstyle::Style;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use certbound::config::{Config, ConfigError};
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::der::pem::LineEnding};
@@ -9,8 +10,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    bootstrap::{self, Filter, ModuleVariable, join},
-    yaml,
+    BAD, DIM, UNEASY,
+    bootstrap::{self, Filter, ModuleVariable},
+    expiry::{self, Outlook},
+    message::join,
+    places::{Place, Places},
+    printable, styled, surroundings, yaml,
 };
 
 /// Something to say about a place in a file.
@@ -18,22 +23,56 @@ use super::{
 pub(super) struct Finding {
     pub(super) path: String,
     pub(super) message: String,
+    /// Where the key is, or what it belongs into; unknown of a file as a whole.
+    pub(super) place: Option<Place>,
 }
 
 impl Finding {
     pub(super) fn new(path: &str, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), message: message.into() }
+        Self { path: path.to_owned(), message: message.into(), place: None }
     }
 
     pub(super) fn to_json(&self) -> Value {
-        json!({ "path": self.path, "message": self.message })
+        json!({
+            "path": self.path,
+            "message": self.message,
+            "line": self.place.map(|place| place.line),
+            "column": self.place.map(|place| place.column),
+        })
     }
 }
 
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let separator = if self.path.is_empty() { "" } else { ": " };
-        write!(f, "{}{separator}{}", super::printable(&self.path), super::printable(&self.message))
+/// How bad it is.
+#[derive(Clone, Copy)]
+pub(super) enum Severity {
+    /// The filter would not start.
+    Error,
+    /// It would, and something is unsafe, useless or soon over.
+    Warning,
+}
+
+impl Finding {
+    /// For people: what is wrong with which key of the configuration at `within`, and where that is in the file.
+    pub(super) fn describe(&self, severity: Severity, file: &Path, within: &str) -> String {
+        let kind = match severity {
+            Severity::Error => styled(BAD, "error:"),
+            Severity::Warning => styled(UNEASY, "warning:"),
+        };
+        let message = printable(&self.message);
+        if self.path.is_empty() {
+            return format!("{kind} {message}\n");
+        }
+        let inside =
+            self.path.strip_prefix(within).map(|rest| rest.strip_prefix('.').unwrap_or(rest));
+        let last = self.path.rsplit('.').next().unwrap_or(&self.path);
+        let key = printable(inside.filter(|inside| !inside.is_empty()).unwrap_or(last));
+        let place = match self.place {
+            Some(Place { line, column }) => format!("{}:{line}:{column}", file.display()),
+            None => file.display().to_string(),
+        };
+        let path = if key == self.path { String::new() } else { format!("  {}", self.path) };
+        let place = styled(DIM, &format!("  --> {}{}", printable(&place), printable(&path)));
+        format!("{kind} {}: {message}\n{place}\n", styled(Style::new().bold(), &key))
     }
 }
 
@@ -56,44 +95,82 @@ pub(super) struct Configuration {
 pub(super) fn read(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
+    outlook: Outlook,
 ) -> Result<Vec<Configuration>, Finding> {
     let whole = |message: String| Finding::new("", message);
     let content = super::read(file).map_err(whole)?;
     let text = str::from_utf8(&content)
         .map_err(|_| whole(format!("{} is not text in UTF-8", file.display())))?;
-    let documents = yaml::documents(text)
-        .map_err(|error| whole(format!("{} is neither YAML nor JSON: {error}", file.display())))?;
+    let documents = yaml::documents(text).map_err(|error| Finding {
+        place: Some(error.place()),
+        ..whole(format!("{} is neither YAML nor JSON: {error}", file.display()))
+    })?;
+    let count = documents.len();
+    let documents: Vec<Value> = documents.into_iter().map(bootstrap::with_files_unfolded).collect();
     let mut configurations = Vec::new();
     for (index, document) in documents.iter().enumerate() {
-        let at = if documents.len() == 1 { String::new() } else { format!("[{index}]") };
-        for filter in bootstrap::filters(document) {
-            let filter = Filter { path: join(&at, &filter.path), ..filter };
-            configurations.push(in_envoy(&filter, environment));
+        let at = if count == 1 { String::new() } else { format!("[{index}]") };
+        let filters = bootstrap::filters(document, &at);
+        configurations.extend(filters.iter().map(|filter| in_envoy(filter, environment, outlook)));
+    }
+    if configurations.is_empty() {
+        match documents.as_slice() {
+            [document] if !bootstrap::is_envoy_configuration(document) => {
+                configurations.push(alone(document, environment, outlook));
+            }
+            [] => return Err(whole(format!("{} is empty", file.display()))),
+            _ => {
+                return Err(whole(format!(
+                    "{} is a configuration of Envoy's without certbound: no wasm HTTP filter has a configuration with `endpoints`",
+                    file.display()
+                )));
+            }
         }
     }
-    match documents.as_slice() {
-        _ if !configurations.is_empty() => Ok(configurations),
-        [document] if !bootstrap::is_envoy_configuration(document) => {
-            Ok(vec![alone(document, environment)])
+    locate(text, count, &mut configurations);
+    Ok(configurations)
+}
+
+/// Notes where in the text the findings are.
+fn locate(text: &str, documents: usize, configurations: &mut [Configuration]) {
+    let findings = |configuration: &'_ Configuration| {
+        let findings = configuration.errors.iter().chain(&configuration.warnings);
+        findings.map(|finding| finding.path.clone()).collect::<Vec<_>>()
+    };
+    let paths: Vec<String> = configurations.iter().flat_map(findings).collect();
+    if paths.is_empty() {
+        return;
+    }
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let places = Places::find(text, documents, "", &paths);
+    for configuration in configurations {
+        for finding in configuration.errors.iter_mut().chain(&mut configuration.warnings) {
+            finding.place = places.of(&finding.path);
         }
-        [] => Err(whole(format!("{} is empty", file.display()))),
-        _ => Err(whole(format!(
-            "{} is a configuration of Envoy's without certbound: no wasm HTTP filter has a configuration with `endpoints`",
-            file.display()
-        ))),
+        for findings in [&mut configuration.errors, &mut configuration.warnings] {
+            findings.sort_by_key(|finding| finding.place.map(|place| (place.line, place.column)));
+        }
     }
 }
 
-fn alone(document: &Value, environment: &dyn Fn(&str) -> Option<String>) -> Configuration {
+fn alone(
+    document: &Value,
+    environment: &dyn Fn(&str) -> Option<String>,
+    outlook: Outlook,
+) -> Configuration {
     let variable = |name: &str| environment(name).map_or(Variable::Unknown, Variable::Value);
-    checked(String::new(), document.to_string().as_bytes(), &variable)
+    checked(String::new(), document.to_string().as_bytes(), &variable, outlook)
 }
 
-fn in_envoy(filter: &Filter<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Configuration {
-    let warnings = filter.warnings();
+fn in_envoy(
+    filter: &Filter<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    outlook: Outlook,
+) -> Configuration {
+    let mut warnings = filter.warnings();
     let mut configuration = match filter.configuration() {
         Err(error) => Configuration {
-            path: filter.path.clone(),
+            path: filter.plugin.path.clone(),
             errors: vec![error],
             ..Configuration::default()
         },
@@ -105,9 +182,13 @@ fn in_envoy(filter: &Filter<'_>, environment: &dyn Fn(&str) -> Option<String>) -
                 }
                 ModuleVariable::Value(value) => Variable::Value(value),
             };
-            checked(path, &bytes, &variable)
+            checked(path, &bytes, &variable, outlook)
         }
     };
+    if let Some(config) = &configuration.config {
+        let written = &configuration.written;
+        warnings.extend(surroundings::warnings(filter, config, &configuration.path, written));
+    }
     configuration.warnings.splice(0..0, warnings);
     configuration
 }
@@ -121,7 +202,12 @@ enum Variable {
     Value(String),
 }
 
-fn checked(path: String, bytes: &[u8], variable: &dyn Fn(&str) -> Variable) -> Configuration {
+fn checked(
+    path: String,
+    bytes: &[u8],
+    variable: &dyn Fn(&str) -> Variable,
+    outlook: Outlook,
+) -> Configuration {
     let written: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let mut secrets = Vec::new();
     collect_secrets(&written, &Value::Null, "", &mut secrets);
@@ -135,27 +221,23 @@ fn checked(path: String, bytes: &[u8], variable: &dyn Fn(&str) -> Variable) -> C
             Some(secret.map_or(SAMPLE_TEXT, |secret| &secret.sample).to_owned())
         }
     };
-    let at = |ConfigError { path: key, message }| Finding { path: join(&path, &key), message };
+    let at = |ConfigError { path: key, message }| Finding::new(&join(&path, &key), message);
     let (config, errors) = match Config::parse(bytes, &env) {
         Ok(config) => (Some(config), Vec::new()),
         Err(errors) => (None, errors.0.into_iter().map(at).collect()),
     };
     let unknown = unknown.into_inner();
-    let sets = config.iter().flat_map(|config| &config.trust_anchors);
-    let of_sets = sets.flat_map(|(name, anchors)| {
-        let at = join(&path, &format!("trust_anchors.{name}"));
-        let warnings = anchors.warnings(super::now()).into_iter();
-        warnings.map(move |warning| Finding { path: at.clone(), message: warning.to_string() })
-    });
     let of_secrets =
-        secrets.iter().filter(|secret| unknown.contains(&secret.variable)).map(|secret| Finding {
-            path: join(&path, &secret.path),
-            message: format!(
+        secrets.iter().filter(|secret| unknown.contains(&secret.variable)).map(|secret| {
+            let message = format!(
                 "the environment variable `{}` is not set here, so what it holds was not checked",
                 secret.variable
-            ),
+            );
+            Finding::new(&join(&path, &secret.path), message)
         });
-    let warnings = of_secrets.chain(of_sets).collect();
+    let of_time =
+        config.iter().flat_map(|config| expiry::warnings(outlook, &path, config, &written));
+    let warnings = of_secrets.chain(of_time).collect();
     Configuration { path, written, config, errors, warnings, unknown_variables: unknown }
 }
 
@@ -213,6 +295,8 @@ fn collect_secrets(value: &Value, parent: &Value, path: &str, secrets: &mut Vec<
 mod tests {
     use super::*;
 
+    const OUTLOOK: Outlook = Outlook { now: 1_795_348_800, period: 0 };
+
     #[test]
     fn a_secret_that_is_not_known_here_is_a_warning() {
         let configuration = |alg: &str| {
@@ -225,7 +309,7 @@ mod tests {
             })
         };
         for alg in ["ecdsa-p256-sha256", "ed25519", "hmac-sha256"] {
-            let unset = alone(&configuration(alg), &|_| None);
+            let unset = alone(&configuration(alg), &|_| None, OUTLOOK);
             assert_eq!(unset.errors, [], "{alg}");
             assert!(unset.config.is_some(), "{alg}");
             let paths: Vec<_> = unset.warnings.iter().map(|warning| &warning.path).collect();
@@ -234,9 +318,9 @@ mod tests {
             let mut rotated = configuration(alg);
             let next = json!({ "kid": "2", "alg": alg, "key": { "env": "NEXT_KEY" } });
             rotated["signature"]["keys"].as_array_mut().unwrap().push(next);
-            assert_eq!(alone(&rotated, &|_| None).errors, [], "{alg}");
+            assert_eq!(alone(&rotated, &|_| None, OUTLOOK).errors, [], "{alg}");
 
-            let wrong = alone(&configuration(alg), &|_| Some("wrong".into()));
+            let wrong = alone(&configuration(alg), &|_| Some("wrong".into()), OUTLOOK);
             assert_eq!(wrong.errors.len(), 1, "{alg}");
             assert_eq!(wrong.warnings, [], "{alg}");
         }

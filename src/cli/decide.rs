@@ -1,6 +1,6 @@
 //! `certbound decide`.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
@@ -22,9 +22,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Printout, configuration,
+    BAD, FINE, Printout, UNEASY,
+    configuration::{self, Finding, Severity},
+    expiry::Outlook,
     http_request::{self, RawRequest},
-    printable, rfc3339,
+    printable, property, rfc3339, styled,
 };
 
 /// Decide a request as the filter would, and say why
@@ -35,6 +37,11 @@ the configured endpoints, with nothing in it but client_id.
 
 Without trust_anchors, it counts whether Envoy verified the certificate. That cannot be known here: --envoy-verdict says
 what to assume.
+
+--json prints {\"outcome\", \"reason\", \"detail\", \"client_id\", \"thumbprint\", \"subject\", \"status\", \"error\", \"headers\",
+\"removed_headers\", \"at\", \"notes\"}. The outcome is allowed, denied, reported (with enforcement: report), passed (not at an
+endpoint) or answered (by the filter itself, with the public keys); reason is as in log and counters; status and error are
+what the client sees; headers are set on the way to the server, removed_headers removed. What does not apply is null.
 
 Examples:
   certbound decide --config envoy.yaml --client-id payments --certificate payments.pem
@@ -65,7 +72,7 @@ pub(super) struct Arguments {
     /// Without trust_anchors: what Envoy says of the certificate (connection.peer_certificate_valid)
     #[arg(long, value_name = "VERDICT", default_value = "valid")]
     envoy_verdict: EnvoyVerdict,
-    /// Print {"outcome", "reason", "client_id", "thumbprint", "status", "error", "detail", "headers", …}
+    /// Print JSON: {"outcome", "reason", …}
     #[arg(long)]
     json: bool,
 }
@@ -79,17 +86,16 @@ enum EnvoyVerdict {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Printout {
-    match decide(arguments) {
-        Ok(printout) => printout,
-        Err(problems) => {
-            let lines = problems.iter().map(|problem| format!("error: {problem}\n"));
-            Printout { output: String::new(), problems: lines.collect(), status: 2 }
-        }
-    }
+    decide(arguments).unwrap_or_else(|unusable| unusable)
 }
 
-fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
-    let (config, mut notes) = read_config(arguments)?;
+fn unusable(problem: impl std::fmt::Display) -> Printout {
+    Printout::failure(2, &problem)
+}
+
+fn decide(arguments: &Arguments) -> Result<Printout, Printout> {
+    let now = arguments.at.unwrap_or_else(super::now);
+    let (config, mut notes) = read_config(arguments, now)?;
     let RawRequest { mut headers, body } = read_request(arguments, &config)?;
     let presented = read_presented(arguments)?;
     if !config.trust_anchors.is_empty() || config.certificate_source == CertificateSource::Xfcc {
@@ -107,18 +113,17 @@ fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
             "assumed that Envoy finds the certificate {verdict}, which cannot be known here (--envoy-verdict)"
         ));
     }
-    let now = arguments.at.unwrap_or_else(super::now);
     let request = Request { connection, headers, body, now, verified_token: None };
     let decision = Decision::on(&config, &request);
     if let (Some(expected), Some(Verdict { client_id: Some(client_id), .. })) =
         (&arguments.client_id, &decision.verdict)
         && client_id != expected
     {
-        return Err(vec![format!(
+        return Err(unusable(format_args!(
             "the request is from the client `{}`, not from `{}`",
             printable(client_id),
             printable(expected)
-        )]);
+        )));
     }
     let status = u8::from(decision.rejection().is_some_and(|(is_denied, _)| is_denied));
     Ok(if arguments.json {
@@ -129,29 +134,32 @@ fn decide(arguments: &Arguments) -> Result<Printout, Vec<String>> {
 }
 
 /// The configuration, and what to note about it.
-fn read_config(arguments: &Arguments) -> Result<(Config, Vec<String>), Vec<String>> {
-    let configurations = configuration::read(&arguments.config, &super::environment)
-        .map_err(|error| vec![error.to_string()])?;
-    let errors: Vec<String> = configurations
-        .iter()
-        .flat_map(|configuration| &configuration.errors)
-        .map(ToString::to_string)
-        .collect();
-    if !errors.is_empty() {
-        return Err(errors);
+fn read_config(arguments: &Arguments, now: u64) -> Result<(Config, Vec<String>), Printout> {
+    let file = &arguments.config;
+    let outlook = Outlook { now, period: 0 };
+    let configurations = configuration::read(file, &super::environment, outlook)
+        .map_err(|error| unusable(printable(&error.message)))?;
+    let errors = configurations.iter().flat_map(|configuration| {
+        let described =
+            |error: &Finding| error.describe(Severity::Error, file, &configuration.path);
+        configuration.errors.iter().map(described)
+    });
+    let problems: String = errors.collect();
+    if !problems.is_empty() {
+        return Err(Printout { problems, status: 2, ..Printout::default() });
     }
     let mut configurations = configurations.into_iter();
     let first = configurations.next();
     let is_ambiguous = configurations
         .any(|other| first.as_ref().is_none_or(|first| first.written != other.written));
-    let unusable = |message: &str| vec![format!("{} {message}", arguments.config.display())];
+    let without = |message: &str| unusable(format_args!("{} {message}", file.display()));
     if is_ambiguous {
-        return Err(unusable(
+        return Err(without(
             "has several configurations of certbound, which differ: give the one that is meant, alone",
         ));
     }
-    let first = first.ok_or_else(|| unusable("has no configuration of certbound"))?;
-    let config = first.config.ok_or_else(|| unusable("has no usable configuration"))?;
+    let first = first.ok_or_else(|| without("has no configuration of certbound"))?;
+    let config = first.config.ok_or_else(|| without("has no usable configuration"))?;
     let note = |variable: &String| {
         format!(
             "the environment variable `{variable}` is not set here: an example stood in for the secret, \
@@ -161,12 +169,13 @@ fn read_config(arguments: &Arguments) -> Result<(Config, Vec<String>), Vec<Strin
     Ok((config, first.unknown_variables.iter().map(note).collect()))
 }
 
-fn read_request(arguments: &Arguments, config: &Config) -> Result<RawRequest, Vec<String>> {
+fn read_request(arguments: &Arguments, config: &Config) -> Result<RawRequest, Printout> {
     match (&arguments.request, &arguments.client_id) {
         (Some(file), _) => {
-            let content = super::read(file).map_err(|error| vec![error])?;
-            http_request::parse(&content)
-                .map_err(|error| vec![format!("{} is no HTTP request: {error}", file.display())])
+            let content = super::read(file).map_err(unusable)?;
+            http_request::parse(&content).map_err(|error| {
+                unusable(format_args!("{} is no HTTP request: {error}", file.display()))
+            })
         }
         (None, client_id) => Ok(form_post(config, client_id.as_deref().unwrap_or_default())),
     }
@@ -192,9 +201,9 @@ fn form_post(config: &Config, client_id: &str) -> RawRequest {
 }
 
 /// What the client presents: its certificate first.
-fn read_presented(arguments: &Arguments) -> Result<Vec<Vec<u8>>, Vec<String>> {
+fn read_presented(arguments: &Arguments) -> Result<Vec<Vec<u8>>, Printout> {
     match &arguments.certificate {
-        Some(file) => super::read_certificates(file).map_err(|error| vec![error]),
+        Some(file) => super::read_certificates(file).map_err(unusable),
         None => Ok(Vec::new()),
     }
 }
@@ -358,13 +367,14 @@ impl Decision {
     }
 
     fn to_text(&self, config: &Config, now: u64, notes: &[String]) -> String {
-        let reason = self
-            .rejection()
-            .map_or(String::new(), |(_, rejection)| format!(": {}", rejection.reason.name()));
-        let mut text = format!("{}{reason}\n{}\n\n", self.outcome(), printable(&self.detail()));
-        let mut line = |label: &str, value: &str| {
-            let _ = writeln!(text, "  {label:<14} {}", printable(value));
+        let (reason, style) = match self.rejection() {
+            None => (String::new(), FINE),
+            Some((true, rejection)) => (format!(": {}", rejection.reason.name()), BAD),
+            Some((false, rejection)) => (format!(": {}", rejection.reason.name()), UNEASY),
         };
+        let outcome = styled(style, &format!("{}{reason}", self.outcome()));
+        let mut text = format!("{outcome}\n{}\n\n", printable(&self.detail()));
+        let mut line = |label: &str, value: &str| text.push_str(&property(label, value));
         if let Some(client_id) =
             self.verdict.as_ref().and_then(|verdict| verdict.client_id.as_ref())
         {
@@ -389,14 +399,19 @@ impl Decision {
             line("client sees", &status.to_string());
         }
         let (set, removed) = self.header_changes();
-        for (name, value) in set {
-            line("sets", &format!("{name}: {}", value.as_str().unwrap_or_default()));
-        }
-        for name in removed {
-            line("removes", name);
-        }
-        for note in notes {
-            line("note", note);
+        let set = set
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()));
+        let removed = removed.into_iter().map(str::to_owned);
+        let lists = [
+            ("sets", set.collect::<Vec<_>>()),
+            ("removes", removed.collect()),
+            ("note", notes.to_vec()),
+        ];
+        for (label, values) in lists {
+            for (index, value) in values.iter().enumerate() {
+                line(if index == 0 { label } else { "" }, value);
+            }
         }
         text
     }

@@ -5,9 +5,13 @@ mod certificate;
 mod check;
 mod configuration;
 mod decide;
+mod expiry;
 mod http_request;
 mod keygen;
+mod message;
+mod places;
 mod rfc3339;
+mod surroundings;
 mod verify;
 mod yaml;
 
@@ -19,6 +23,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use anstyle::{AnsiColor, Style};
 use certbound::{certificate::InvalidCertificate, pem};
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -58,7 +63,7 @@ enum Command {
     Verify(verify::Arguments),
 }
 
-/// What a command prints, and its exit status.
+/// What a command prints, and its exit status. Styles are left out where nobody sees them.
 #[derive(Default)]
 struct Printout {
     /// The standard output.
@@ -68,9 +73,16 @@ struct Printout {
     status: u8,
 }
 
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+const FINE: Style = AnsiColor::Green.on_default().bold();
+const LABEL: Style = AnsiColor::Cyan.on_default();
+const UNEASY: Style = AnsiColor::Yellow.on_default().bold();
+
 impl Printout {
     fn failure(status: u8, problem: &impl fmt::Display) -> Self {
-        Self { output: String::new(), problems: format!("error: {problem}\n"), status }
+        let problems = format!("{} {problem}\n", styled(BAD, "error:"));
+        Self { output: String::new(), problems, status }
     }
 
     fn json(status: u8, value: &Value) -> Self {
@@ -87,8 +99,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
     };
     // Whoever closes the pipe has read enough.
-    let _ = io::stderr().write_all(printout.problems.as_bytes());
-    let _ = io::stdout().write_all(printout.output.as_bytes());
+    let _ = anstream::stderr().write_all(printout.problems.as_bytes());
+    let _ = anstream::stdout().write_all(printout.output.as_bytes());
     ExitCode::from(printout.status)
 }
 
@@ -135,6 +147,15 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// A line of a list of properties. Of several values in a row, the first has the label.
+fn property(label: &str, value: &str) -> String {
+    format!("  {LABEL}{label:<14}{LABEL:#} {}\n", printable(value))
+}
+
 /// Text from elsewhere, without what would move the cursor or break the line.
 fn printable(text: &str) -> String {
     let escaped = |character: char| {
@@ -146,6 +167,8 @@ fn printable(text: &str) -> String {
     };
     text.chars().map(escaped).collect()
 }
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

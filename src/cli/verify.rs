@@ -1,9 +1,6 @@
 //! `certbound verify`.
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use certbound::{
     certificate::Certificate,
@@ -14,9 +11,9 @@ use certbound::{
 use serde_json::{Value, json};
 
 use super::{
-    Printout,
+    BAD, FINE, Printout,
     http_request::{self, RawRequest},
-    printable, rfc3339,
+    printable, property, rfc3339, styled,
 };
 
 /// Verify the signatures of a request as an authorization server would, and say why not
@@ -134,7 +131,11 @@ fn judge(arguments: &Arguments) -> Result<Printout, String> {
             let (name, detail) = (refusal.name(), printable(&refusal.to_string()));
             let at = at.unwrap_or_default();
             Printout {
-                output: format!("not verified: {name}\n{detail}\n\n  at             {at}\n"),
+                output: format!(
+                    "{}\n{detail}\n\n{}",
+                    styled(BAD, &format!("not verified: {name}")),
+                    property("at", &at)
+                ),
                 problems: String::new(),
                 status: 1,
             }
@@ -234,10 +235,9 @@ fn to_json(verified: &Verified, at: Option<&str>, notes: &[String]) -> Value {
 }
 
 fn to_text(verified: &Verified, at: Option<&str>, notes: &[String]) -> String {
-    let mut text = "verified\ncertbound signed this request, and it is unchanged\n\n".to_owned();
-    let mut line = |label: &str, value: &str| {
-        let _ = writeln!(text, "  {label:<14} {}", printable(value));
-    };
+    let outcome = styled(FINE, "verified");
+    let mut text = format!("{outcome}\ncertbound signed this request, and it is unchanged\n\n");
+    let mut line = |label: &str, value: &str| text.push_str(&property(label, value));
     let lifetime = |from, to| {
         let moment = |seconds| rfc3339::format(seconds).unwrap_or_default();
         format!("{} to {}", moment(from), moment(to))
@@ -276,8 +276,8 @@ fn to_text(verified: &Verified, at: Option<&str>, notes: &[String]) -> String {
     if let Some(at) = at {
         line("at", at);
     }
-    for note in notes {
-        line("note", note);
+    for (index, note) in notes.iter().enumerate() {
+        line(if index == 0 { "note" } else { "" }, note);
     }
     text
 }

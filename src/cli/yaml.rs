@@ -7,6 +7,8 @@ use std::{collections::HashMap, fmt};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use serde_json::{Map, Value};
 
+use super::places::Place;
+
 /// Reads every document of a text. Empty documents are left out.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, InvalidYaml> {
     let mut composer = Composer::default();
@@ -201,6 +203,17 @@ pub(super) enum Fault {
 }
 
 impl InvalidYaml {
+    /// Where it is not.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Document { line, column, .. } => Place { line: *line, column: *column },
+            Self::Syntax(error) => Place {
+                line: error.marker().line(),
+                column: error.marker().col().saturating_add(1),
+            },
+        }
+    }
+
     fn at(span: &Span, fault: Fault) -> Self {
         Self::Document {
             fault,
@@ -212,15 +225,12 @@ impl InvalidYaml {
 
 impl fmt::Display for InvalidYaml {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (fault, line, column) = match self {
-            Self::Syntax(error) => {
-                let (line, column) = (error.marker().line(), error.marker().col());
-                let column = column.saturating_add(1);
-                return write!(f, "line {line}, column {column}: {}", error.kind());
-            }
-            Self::Document { fault, line, column } => (fault, line, column),
-        };
+        let Place { line, column } = self.place();
         write!(f, "line {line}, column {column}: ")?;
+        let fault = match self {
+            Self::Document { fault, .. } => fault,
+            Self::Syntax(error) => return write!(f, "{}", error.kind()),
+        };
         match fault {
             Fault::DuplicateKey(key) => {
                 write!(f, "the key `{}` is there twice", key.escape_debug())

@@ -1,0 +1,178 @@
+//! The routes by which requests go on, where they stand in the connection manager itself.
+
+use certbound::endpoint::PathMatch;
+use serde_json::Value;
+
+use super::Configured;
+use crate::cli::{configuration::Finding, message::Message};
+
+const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
+
+/// What becomes of a path at a virtual host.
+pub(super) enum Destination<'a> {
+    /// It goes to a server by this route.
+    Cluster(Message<'a>),
+    /// It goes nowhere, or the file does not tell.
+    Elsewhere,
+}
+
+/// What becomes of a path, at each virtual host.
+pub(super) fn destinations<'a>(manager: &Message<'a>, path: &str) -> Vec<Destination<'a>> {
+    virtual_hosts(manager).iter().map(|host| destination(host, path)).collect()
+}
+
+/// `name` is the filter's.
+pub(super) fn warnings(
+    manager: &Message<'_>,
+    name: &str,
+    configured: &Configured<'_>,
+) -> Vec<Finding> {
+    let mut warnings = Vec::new();
+    let configurations = manager.message("route_config");
+    let hosts = virtual_hosts(manager);
+    let routes: Vec<Message<'_>> = hosts.iter().flat_map(|host| host.messages("routes")).collect();
+    for level in configurations.iter().chain(&hosts).chain(&routes) {
+        warnings.extend(disabled(level, name));
+    }
+    for host in &hosts {
+        let mut seen: Vec<String> = Vec::new();
+        for endpoint in &configured.config.endpoints {
+            let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &endpoint.path;
+            let Destination::Cluster(route) = destination(host, path) else { continue };
+            if !seen.contains(&route.path) {
+                warnings.extend(unverifiable(host, &route, configured));
+                seen.push(route.path);
+            }
+        }
+    }
+    warnings
+}
+
+fn virtual_hosts<'a>(manager: &Message<'a>) -> Vec<Message<'a>> {
+    let configuration = manager.message("route_config");
+    configuration.map(|configuration| configuration.messages("virtual_hosts")).unwrap_or_default()
+}
+
+/// The route that takes a path for certain.
+fn destination<'a>(host: &Message<'a>, path: &str) -> Destination<'a> {
+    for route in host.messages("routes") {
+        match takes(&route, path) {
+            Some(false) => {}
+            Some(true) if route.get("route").is_some() => return Destination::Cluster(route),
+            Some(true) | None => break,
+        }
+    }
+    Destination::Elsewhere
+}
+
+/// Whether a route is for a path; `None` if that depends on more, or on what is not read here.
+fn takes(route: &Message<'_>, path: &str) -> Option<bool> {
+    let Some(condition) = route.message("match") else { return Some(false) };
+    let ignores_case = condition.get("case_sensitive") == Some(&Value::Bool(false));
+    let fold = |text: &str| if ignores_case { text.to_ascii_lowercase() } else { text.to_owned() };
+    let path = fold(path);
+    let text = |key| condition.text(key).map(fold);
+    let is_path = if let Some(exact) = text("path") {
+        path == exact
+    } else if let Some(prefix) = text("prefix") {
+        path.starts_with(&prefix)
+    } else if let Some(prefix) = text("path_separated_prefix") {
+        path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    } else {
+        return None;
+    };
+    let conditions = [
+        "dynamic_metadata",
+        "filter_state",
+        "grpc",
+        "headers",
+        "query_parameters",
+        "runtime_fraction",
+        "tls_context",
+    ];
+    match is_path {
+        true if conditions.iter().any(|key| condition.get(key).is_some()) => None,
+        _ => Some(is_path),
+    }
+}
+
+/// A configuration for a route that turns the filter off there.
+fn disabled(level: &Message<'_>, name: &str) -> Option<Finding> {
+    let own = level.message("typed_per_filter_config")?.message(name)?;
+    let filter = own.unpacked(FILTER_CONFIG)?;
+    filter.is_true("disabled").then(|| {
+        Finding::new(
+            &filter.at("disabled"),
+            "must not be true: requests pass certbound by here, with whatever certificate header their senders wrote; certbound \
+             leaves requests elsewhere than at its endpoints alone but for these headers",
+        )
+    })
+}
+
+/// What a route of an endpoint does to requests so that the server refuses their signature.
+fn unverifiable(
+    host: &Message<'_>,
+    route: &Message<'_>,
+    configured: &Configured<'_>,
+) -> Vec<Finding> {
+    const AUTHORITY: [&str; 2] = ["@authority", "@target-uri"];
+    const PATH: [&str; 3] = ["@path", "@request-target", "@target-uri"];
+    let Some(action) = route.message("route") else { return Vec::new() };
+    let mut warnings = Vec::new();
+    let mut rewrites = |keys: &[&str], components: &[&str], what: &str| {
+        let is_rewriting = |key: &&&str| {
+            action.get(key).is_some_and(|value| *value != Value::Bool(false) && *value != "")
+        };
+        if let Some(key) = keys.iter().find(is_rewriting)
+            && configured.signs_any_of(components)
+        {
+            let message = format!(
+                "the server cannot verify the signature, which covers the {what} that the client wrote: remove this, or have the \
+                 server verify with that {what}"
+            );
+            warnings.push(Finding::new(&action.at(key), message));
+        }
+    };
+    rewrites(
+        &[
+            "auto_host_rewrite",
+            "host_rewrite",
+            "host_rewrite_header",
+            "host_rewrite_literal",
+            "host_rewrite_path_regex",
+        ],
+        &AUTHORITY,
+        "host",
+    );
+    rewrites(&["path_rewrite_policy", "prefix_rewrite", "regex_rewrite"], &PATH, "path");
+    if configured.config.signature.is_some() {
+        let retries = [&action, host].into_iter().find_map(|level| {
+            level.message("retry_policy").map(|policy| (level.at("retry_policy"), policy))
+        });
+        if let Some((path, policy)) = retries
+            && repeats_what_the_server_has(&policy)
+        {
+            warnings.push(Finding::new(
+                &path,
+                "the server accepts a signed request once, and refuses it when Envoy sends it again: retry on connect-failure and \
+                 refused-stream only",
+            ));
+        }
+        if !action.is_empty_list("request_mirror_policies") {
+            warnings.push(Finding::new(
+                &action.at("request_mirror_policies"),
+                "another server gets the same signed request, which it can send on to the one it is for: remove this",
+            ));
+        }
+    }
+    warnings
+}
+
+/// Whether requests are tried again of which the server may have seen the first try.
+fn repeats_what_the_server_has(policy: &Message<'_>) -> bool {
+    let causes = policy.text("retry_on").unwrap_or_default().split(',').map(str::trim);
+    let mut causes = causes.filter(|cause| !cause.is_empty());
+    causes.any(|cause| {
+        !matches!(cause, "connect-failure" | "refused-stream" | "reset-before-request")
+    })
+}
