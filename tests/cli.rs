@@ -9,6 +9,8 @@
 
 #[path = "cli/check_envoy.rs"]
 mod check_envoy;
+#[path = "cli/completions.rs"]
+mod completions;
 #[path = "cli/help.rs"]
 mod help;
 

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod certificate;
 mod check;
+mod completions;
 mod configuration;
 mod decide;
 mod expiry;
@@ -45,6 +46,8 @@ Examples:
       A key for the filter to sign with.
   certbound verify --key signing.jwk request.http
       Did the filter sign this request, and is it unchanged?
+  source <(certbound completions bash)
+      Let the shell complete commands, options and files.
 
 `certbound COMMAND --help` has more of them. A FILE of `-` is the standard input.",
     disable_help_subcommand = true
@@ -58,6 +61,7 @@ struct Arguments {
 enum Command {
     Certificate(certificate::Arguments),
     Check(check::Arguments),
+    Completions(completions::Arguments),
     Decide(decide::Arguments),
     Keygen(keygen::Arguments),
     Verify(verify::Arguments),
@@ -94,6 +98,7 @@ pub(crate) fn run() -> ExitCode {
     let printout = match Arguments::parse().command {
         Command::Certificate(arguments) => certificate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -16,7 +16,7 @@ fn commands() -> Vec<String> {
 #[test]
 fn every_command_teaches_and_nonsense_is_a_usage_error() {
     let commands = commands();
-    for command in ["certificate", "check", "decide", "keygen", "verify"] {
+    for command in ["certificate", "check", "completions", "decide", "keygen", "verify"] {
         assert!(commands.iter().any(|name| name == command), "{command}");
     }
     for command in &commands {
