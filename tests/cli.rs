@@ -1,6 +1,7 @@
 //! The command line as people and scripts use it: the built binary, its output and its exit status.
 
 #![allow(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,

@@ -18,7 +18,7 @@ fn completed_by_bash(words: &[&str]) -> Vec<String> {
         .args(["--norc", "-c", program, "bash", &script])
         .args(words)
         .output()
-        .expect("bash is missing: install it");
+        .unwrap_or_else(|error| panic!("bash is missing, install it: {error}"));
     let registered = String::from_utf8(bash.stderr).unwrap();
     assert!(registered.contains("-F _certbound"), "{registered}");
     String::from_utf8(bash.stdout).unwrap().lines().map(str::to_owned).collect()

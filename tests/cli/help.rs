@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::json;
 
-use super::{ENVOY_YAML, PKI, certbound, configuration, file};
+use super::{ENVOY_YAML, PKI, certbound, certbound_with, configuration, file};
 
 fn commands() -> Vec<String> {
     let help = certbound(&["--help"]).output;
@@ -63,7 +63,7 @@ fn every_example_runs() {
         fs::write(home.join(name), content).unwrap();
     }
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_certbound"));
-    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let binaries = binary.parent().unwrap();
     let mut count = 0;
     // Those of the program itself last, since one of them needs what another command's has made.
     for command in commands().iter().map(String::as_str).chain([""]) {
@@ -86,10 +86,11 @@ fn every_example_runs() {
                 line = line.replace("--out signing", "--out another");
             }
             let run = Command::new("bash")
-                .args(["-o", "pipefail", "-c", &line])
+                .args(["-o", "pipefail", "-c", r#"PATH="$1:$PATH"; eval "$2""#, "bash"])
+                .arg(binaries)
+                .arg(&line)
                 .current_dir(&home)
                 .env("HOME", &home)
-                .env("PATH", &path)
                 .env_remove("CERTBOUND_SIGNING_KEY")
                 .output()
                 .unwrap();
@@ -123,10 +124,8 @@ fn colours_stay_where_they_are_seen() {
     assert!(!run(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).contains('\u{1b}'));
     // What others wrote does not colour anything.
     let nasty = file("nasty.yaml", "\"\\e[31mendpoints\": []\n");
-    let nasty = certbound(&["check", &nasty]);
-    assert!(
-        !format!("{}{}", nasty.problems, nasty.output).contains('\u{1b}'),
-        "{}",
-        nasty.problems
-    );
+    let variables = [("CLICOLOR_FORCE", "1")];
+    let nasty = certbound_with(&["check", &nasty], &variables, "");
+    assert!(nasty.problems.contains("[31mendpoints"), "{}", nasty.problems);
+    assert!(!nasty.problems.contains("\u{1b}[31mendpoints"), "{}", nasty.problems);
 }
