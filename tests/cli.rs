@@ -837,3 +837,26 @@ fn decide_cannot_use_bad_input() {
     }
     assert_eq!(decide(&config, &[]).status, 2);
 }
+
+// === schema ===
+
+#[test]
+fn the_schema_in_this_repository_is_that_of_the_command() {
+    let run = certbound(&["schema"]);
+    assert_eq!((run.status, run.problems.as_str()), (0, ""));
+    assert!(
+        run.output == include_str!("../certbound.schema.json"),
+        "run `certbound schema > certbound.schema.json`"
+    );
+    assert_eq!(run.json()["$schema"], "http://json-schema.org/draft-07/schema#");
+}
+
+#[test]
+fn the_reference_in_this_repository_is_that_of_the_command() {
+    let run = certbound(&["schema", "--markdown"]);
+    assert_eq!((run.status, run.problems.as_str()), (0, ""));
+    assert!(
+        run.output == include_str!("../docs/configuration.md"),
+        "run `certbound schema --markdown > docs/configuration.md`"
+    );
+}

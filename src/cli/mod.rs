@@ -12,6 +12,7 @@ mod keygen;
 mod message;
 mod places;
 mod rfc3339;
+mod schema;
 mod surroundings;
 mod verify;
 mod yaml;
@@ -46,6 +47,8 @@ Examples:
       A key for the filter to sign with.
   certbound verify --key signing.jwk request.http
       Did the filter sign this request, and is it unchanged?
+  certbound schema > certbound.schema.json
+      What editors need to complete and check the configuration.
   source <(certbound completions bash)
       Let the shell complete commands, options and files.
 
@@ -64,6 +67,7 @@ enum Command {
     Completions(completions::Arguments),
     Decide(decide::Arguments),
     Keygen(keygen::Arguments),
+    Schema(schema::Arguments),
     Verify(verify::Arguments),
 }
 
@@ -101,6 +105,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Decide(arguments) => decide::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     // Whoever closes the pipe has read enough.

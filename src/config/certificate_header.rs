@@ -1,9 +1,10 @@
 //! `certificate_header`: which fields carry the certificate, and in which form.
 
-use super::{ConfigError, HeaderNames, document, in_range};
+use super::{Bounds, ConfigError, HeaderNames, document, in_range};
 use crate::{client_cert::CertificateHeaderFormat, trust::MAXIMUM_CHAIN_CERTIFICATES};
 
-const DEFAULT_MAX_BYTES: usize = 16_384;
+pub(super) const MAX_BYTES: Bounds<usize> =
+    Bounds { default: 16_384, minimum: 1, maximum: 1_048_576 };
 
 /// `certificate_header`. Field names are in lower case.
 #[derive(Clone, Debug)]
@@ -83,8 +84,8 @@ pub(super) fn compile(
         written.verify_name.map(|name| names.claim("certificate_header.verify_name", name));
     let max_bytes = in_range(
         written.max_bytes,
-        DEFAULT_MAX_BYTES,
-        1..=1_048_576,
+        MAX_BYTES.default,
+        MAX_BYTES.minimum..=MAX_BYTES.maximum,
         "certificate_header.max_bytes",
         names.errors,
     );

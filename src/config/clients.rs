@@ -26,7 +26,7 @@ use crate::{
 
 /// Metadata of the IANA registry "OAuth Dynamic Client Registration Metadata" that has no meaning here, but may stand in a
 /// registration that is pasted in. Language-tagged forms (`client_name#de`, RFC 7591 §2.2) count as the name.
-const OTHER_METADATA: [&str; 55] = [
+pub(super) const OTHER_METADATA: [&str; 55] = [
     "application_type",
     "authorization_details_types",
     "authorization_encrypted_response_alg",

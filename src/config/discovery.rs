@@ -10,6 +10,8 @@ use crate::{
     jwk_set::JwkSet,
 };
 
+pub(super) const DEFAULT_BOUND_ACCESS_TOKENS: bool = true;
+
 pub(super) fn compile(
     written: document::Discovery,
     endpoints: &[Endpoint],
@@ -53,7 +55,7 @@ pub(super) fn compile(
         auth_methods,
         tls_client_certificate_bound_access_tokens: written
             .tls_client_certificate_bound_access_tokens
-            .unwrap_or(true),
+            .unwrap_or(DEFAULT_BOUND_ACCESS_TOKENS),
     }
 }
 

@@ -5,6 +5,8 @@ mod clients;
 mod discovery;
 mod document;
 mod protected_resources;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
 mod secret;
 mod signature;
 mod summary;
@@ -17,7 +19,11 @@ use std::{
     fmt,
 };
 
+#[cfg(not(target_arch = "wasm32"))]
+use schemars::JsonSchema;
 use serde::Deserialize;
+#[cfg(not(target_arch = "wasm32"))]
+use serde::Serialize;
 
 use crate::{
     client::{Client, Trust},
@@ -33,6 +39,8 @@ use document::{Document, Each, Fault};
 pub use protected_resources::{
     Introspection, ProtectedResource, ReplacementToken, Requirement, TokenSource,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use schema::json_schema;
 pub use signature::Signature;
 
 /// A configuration that holds together.
@@ -76,41 +84,58 @@ pub struct Config {
 
 /// `certificate_source`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(JsonSchema, Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateSource {
-    /// The attribute `connection.peer_certificate`.
+    /// The attribute `connection.peer_certificate`, which Envoy has since 1.38.
     #[default]
     Connection,
-    /// `Cert` of the one element of `x-forwarded-client-cert`, for Envoy without the attribute.
+    /// `Cert` of the one element of `x-forwarded-client-cert`, for Envoy before 1.38. It needs
+    /// `forward_client_cert_details: SANITIZE_SET` and `set_current_client_cert_details: { cert: true, chain: true }`.
     Xfcc,
 }
 
 /// `enforcement`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(JsonSchema, Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
     /// Refusals are answered.
     #[default]
     Enforce,
-    /// Refusals are logged and counted; the request goes on without certificate.
+    /// Refusals are logged and counted; the request goes on without certificate. A failure of the host is refused all the
+    /// same.
     Report,
 }
 
 /// `unregistered_clients`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(JsonSchema, Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum UnregisteredClients {
     /// They are refused.
     #[default]
     Deny,
-    /// They go to the server with the certificate, if it verifies.
+    /// They go to the server with the certificate, if it verifies to any set of `trust_anchors` (or Envoy verified it, if
+    /// there are none). One that does not verify goes with them only if `certificate_header.verify_name` tells the server
+    /// so; otherwise as with `pass`.
     Forward,
     /// They go to the server without certificate.
     Pass,
 }
 
 const DEFAULT_LABEL: &str = "certbound";
-const DEFAULT_MAX_BODY_BYTES: usize = 65_536;
+const DEFAULT_METHOD: &str = "POST";
+const MAX_BODY_BYTES: Bounds<usize> = Bounds { default: 65_536, minimum: 1, maximum: 1_048_576 };
+const MAX_CHAIN_CERTIFICATES: Bounds<usize> =
+    Bounds { default: MAXIMUM_CHAIN_CERTIFICATES, minimum: 1, maximum: MAXIMUM_CHAIN_CERTIFICATES };
+
+/// Which numbers may be written, and which counts if none is.
+struct Bounds<T> {
+    default: T,
+    minimum: T,
+    maximum: T,
+}
 
 impl Config {
     /// Reads a configuration as Envoy hands it to the plugin: JSON text or a serialised `google.protobuf.Struct`. `env`
@@ -185,15 +210,15 @@ fn compile(
     let clients = clients::compile(document.clients, &trust_anchors, env, errors);
     let max_body_bytes = in_range(
         document.limits.max_body_bytes,
-        DEFAULT_MAX_BODY_BYTES,
-        1..=1_048_576,
+        MAX_BODY_BYTES.default,
+        MAX_BODY_BYTES.minimum..=MAX_BODY_BYTES.maximum,
         "limits.max_body_bytes",
         errors,
     );
     let max_chain_certificates = in_range(
         document.limits.max_chain_certificates,
-        MAXIMUM_CHAIN_CERTIFICATES,
-        1..=MAXIMUM_CHAIN_CERTIFICATES,
+        MAX_CHAIN_CERTIFICATES.default,
+        MAX_CHAIN_CERTIFICATES.minimum..=MAX_CHAIN_CERTIFICATES.maximum,
         "limits.max_chain_certificates",
         errors,
     );
@@ -308,7 +333,7 @@ fn compile_endpoints(
             }
         };
         let normalised = compile_path(format!("{at}.{key}"), path, errors);
-        let methods = endpoint.methods.unwrap_or_else(|| vec!["POST".into()]);
+        let methods = endpoint.methods.unwrap_or_else(|| vec![DEFAULT_METHOD.into()]);
         if methods.is_empty() || methods.iter().any(|method| !is_method(method)) {
             errors.push(ConfigError::new(
                 format!("{at}.methods"),

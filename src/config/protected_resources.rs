@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+#[cfg(not(target_arch = "wasm32"))]
+use schemars::JsonSchema;
 use serde::Deserialize;
+#[cfg(not(target_arch = "wasm32"))]
+use serde::Serialize;
 
-use super::{ConfigError, document, in_range, readable, secret};
+use super::{Bounds, ConfigError, document, in_range, readable, secret};
 use crate::{
     endpoint::{Endpoint, PathMatch, normalise_path},
     upstream_authentication::Credential,
@@ -43,6 +47,7 @@ pub enum TokenSource {
 
 /// `require`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(JsonSchema, Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
     /// Tokens that are bound to the client's certificate.
@@ -90,9 +95,10 @@ impl ReplacementToken {
     }
 }
 
-const DEFAULT_PAYLOAD_IN_METADATA: &str = "jwt_payload";
-const DEFAULT_TIMEOUT_MILLISECONDS: u64 = 1000;
-const DEFAULT_MAX_CACHE_SECONDS: u64 = 60;
+pub(super) const DEFAULT_PAYLOAD_IN_METADATA: &str = "jwt_payload";
+pub(super) const TIMEOUT_MILLISECONDS: Bounds<u64> =
+    Bounds { default: 1000, minimum: 1, maximum: 60_000 };
+pub(super) const MAX_CACHE_SECONDS: Bounds<u64> = Bounds { default: 60, minimum: 0, maximum: 3600 };
 
 pub(super) fn compile(
     written: Vec<document::Each<document::ProtectedResource>>,
@@ -253,15 +259,15 @@ fn compile_introspection(
     }
     let timeout_milliseconds = in_range(
         written.timeout_milliseconds,
-        DEFAULT_TIMEOUT_MILLISECONDS,
-        1..=60_000,
+        TIMEOUT_MILLISECONDS.default,
+        TIMEOUT_MILLISECONDS.minimum..=TIMEOUT_MILLISECONDS.maximum,
         &at("timeout_milliseconds"),
         errors,
     );
     let max_cache_seconds = in_range(
         written.max_cache_seconds,
-        DEFAULT_MAX_CACHE_SECONDS,
-        0..=3600,
+        MAX_CACHE_SECONDS.default,
+        MAX_CACHE_SECONDS.minimum..=MAX_CACHE_SECONDS.maximum,
         &at("max_cache_seconds"),
         errors,
     );

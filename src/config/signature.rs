@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use sfv::KeyRef;
 
 use super::{
-    ConfigError, DEFAULT_LABEL, HeaderNames, compile_path, document, in_range, readable, secret,
+    Bounds, ConfigError, DEFAULT_LABEL, HeaderNames, compile_path, document, in_range, readable,
+    secret,
 };
 use crate::{
     endpoint::Endpoint,
@@ -15,8 +16,8 @@ use crate::{
     signing_key::{SigningKey, SigningSecret},
 };
 
-const DEFAULT_LIFETIME_SECONDS: u64 = 60;
-const DEFAULT_JWS_NAME: &str = "Client-Cert-JWT";
+pub(super) const LIFETIME_SECONDS: Bounds<u64> = Bounds { default: 60, minimum: 1, maximum: 3600 };
+pub(super) const DEFAULT_JWS_NAME: &str = "Client-Cert-JWT";
 
 /// `signature`.
 #[derive(Clone, Debug)]
@@ -90,8 +91,8 @@ fn compile_http_message_signature(
     };
     let lifetime_seconds = in_range(
         written.lifetime_seconds,
-        DEFAULT_LIFETIME_SECONDS,
-        1..=3600,
+        LIFETIME_SECONDS.default,
+        LIFETIME_SECONDS.minimum..=LIFETIME_SECONDS.maximum,
         "signature.http_message_signature.lifetime_seconds",
         errors,
     );
@@ -183,8 +184,8 @@ fn compile_jws(written: document::Jws, names: &mut HeaderNames<'_>) -> Certifica
     }
     let lifetime_seconds = in_range(
         written.lifetime_seconds,
-        DEFAULT_LIFETIME_SECONDS,
-        1..=3600,
+        LIFETIME_SECONDS.default,
+        LIFETIME_SECONDS.minimum..=LIFETIME_SECONDS.maximum,
         "signature.jws.lifetime_seconds",
         names.errors,
     );
