@@ -9,3 +9,5 @@ export const jose = await import('jose');
 export const openid = await import('openid-client');
 export const { default: Provider } = await import('oidc-provider');
 export const { Agent, fetch } = await import('undici');
+export const { Ajv } = await import('ajv');
+export const { parse: parseYaml } = await import('yaml');
