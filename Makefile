@@ -93,6 +93,7 @@ release: $(WASM) $(RELEASE_MODULES) ## Put together what a release has attached:
 	rm -rf build/release && mkdir -p build/release
 	cp $(WASM) build/release/certbound.wasm
 	cp target/$(LINUX)/release/certbound build/release/certbound-linux-x86_64
+	build/release/certbound-linux-x86_64 schema > build/release/certbound.schema.json
 	cp LICENSE build/release/LICENSE
 	cp "$$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html" build/release/RUST-COPYRIGHT.html
 	node tools/release/licences.mjs wasm32-wasip1 $(LINUX) > build/release/THIRD-PARTY-LICENSES
