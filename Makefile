@@ -180,6 +180,24 @@ build/prometheus/usr/bin/promtool:
 	dpkg --extract build/prometheus/prometheus_*.deb build/prometheus
 	rm -r build/prometheus/lists
 
+# The load generator, pinned, and what else stands around Envoy in benchmarks.
+OHA_VERSION := 1.14.0
+build/oha/bin/oha:
+	cargo install --locked --quiet oha --version $(OHA_VERSION) --root build/oha
+
+build/bench/upstream build/bench/certificates &: $(shell find bench/services -name '*.rs' -o -name 'Cargo.*') $(PKI_SOURCES) | .toolchain
+	cargo build --locked --release --quiet --manifest-path bench/services/Cargo.toml --target-dir build/bench/target
+	@mkdir -p $(@D)
+	cp $(addprefix build/bench/target/release/,upstream certificates) build/bench/
+
+build/bench/pki/clients.json: build/bench/certificates
+	$< $(@D) 4000
+
+build/bench/no-op.wasm: $(shell find bench/no-op -name '*.rs' -o -name 'Cargo.*') | .toolchain
+	cargo build --locked --release --quiet --manifest-path bench/no-op/Cargo.toml --target wasm32-wasip1 --target-dir build/bench/target
+	@mkdir -p $(@D)
+	cp build/bench/target/wasm32-wasip1/release/certbound_bench_no_op.wasm $@
+
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
 	cargo run --locked --quiet -p demo-pki -- $(@D)
 
