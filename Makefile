@@ -53,7 +53,7 @@ test-rust: $(WASM) ## Run unit tests, RFC vectors, and the cases natively and in
 
 .PHONY: test-envoy
 test-envoy: $(WASM) $(ENVOY) $(ENVOY_1_37) $(SERVERS) $(PKI) $(DEMO_MODULES) $(TEST_MODULES) $(PYTHON_LIBRARIES) $(VERIFIERS) ## Run the cases and everything else in real Envoy
-	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs
+	node --test tests/envoy/*.test.mjs tests/attacks/*.test.mjs bench/envoy/*.test.mjs
 
 .PHONY: test-deploy
 test-deploy: $(WASM) $(ENVOY) $(PKI) $(DEPLOY_MODULES) build/verify/certbound ## Check the recipes of deploy/ and docker-compose.yaml, and run them in real Envoy
@@ -106,8 +106,16 @@ release: $(WASM) $(RELEASE_MODULES) ## Put together what a release has attached:
 reproduce: ## Make the release twice, from nothing, in two directories, and compare: build/release
 	tools/release/reproduce
 
+# ONLY, with names of bench/envoy/variants.mjs, compares just these, and writes nothing. ROUNDS and SECONDS (of each measurement)
+# are for both.
+BENCH := $(WASM) $(ENVOY) $(PKI) $(TEST_MODULES) build/oha/bin/oha build/bench/upstream build/bench/ext_authz build/bench/no-op.wasm build/bench/pki/clients.json
+comma := ,
 .PHONY: bench
-bench: .toolchain ## Measure path validation natively and in V8 (tables on standard output)
+bench: $(BENCH) ## Measure certbound in Envoy beside Lua and ext_authz, and write docs/benchmarks.md (20 minutes; ONLY=none,lua,…: a few)
+	node bench/envoy/$(if $(ONLY),compare,bench).mjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(subst $(comma), ,$(ONLY))
+
+.PHONY: microbench
+microbench: .toolchain ## Measure path validation natively and in V8 (tables on standard output)
 	@cargo build --locked --release --quiet -p certbound-bench
 	@$(REPRODUCIBLE) cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
 	@printf '\nnative\n\n' && target/release/certbound-bench
@@ -185,10 +193,10 @@ OHA_VERSION := 1.14.0
 build/oha/bin/oha:
 	cargo install --locked --quiet oha --version $(OHA_VERSION) --root build/oha
 
-build/bench/upstream build/bench/certificates &: $(shell find bench/services -name '*.rs' -o -name 'Cargo.*') $(PKI_SOURCES) | .toolchain
+build/bench/upstream build/bench/ext_authz build/bench/certificates &: $(shell find bench/services -name '*.rs' -o -name 'Cargo.*') $(PKI_SOURCES) | .toolchain
 	cargo build --locked --release --quiet --manifest-path bench/services/Cargo.toml --target-dir build/bench/target
 	@mkdir -p $(@D)
-	cp $(addprefix build/bench/target/release/,upstream certificates) build/bench/
+	cp $(addprefix build/bench/target/release/,upstream ext_authz certificates) build/bench/
 
 build/bench/pki/clients.json: build/bench/certificates
 	$< $(@D) 4000

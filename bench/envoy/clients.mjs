@@ -1,5 +1,4 @@
-// The clients: their certificates, how each filter is told of them, and what they send.
-import { createHash } from 'node:crypto';
+// The clients: their certificates, registrations, and requests.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { required, root } from '../../tests/envoy/envoy.mjs';
@@ -11,24 +10,24 @@ export const certificates = JSON.parse(readFileSync(join(root, required(`${pkiDi
 
 export const authority = () => readFileSync(join(root, pkiDirectory, 'ca.pem'), 'utf8');
 
-/** Clients beyond the certificates there are have thumbprints that no certificate has. */
-const thumbprint = (number) => certificates[number]?.thumbprint ?? createHash('sha256').update(`client ${number}`).digest('base64url');
-
-const list = (count, client) => Array.from({ length: count }, (_, number) => client(`client-${number}`, number));
-
-export const selfSigned = (count) => list(count, (client_id, number) => ({
-  client_id, token_endpoint_auth_method: 'self_signed_tls_client_auth', certificate_thumbprints: [thumbprint(number)],
-}));
-
-export const issued = (count) => list(count, (client_id) => ({
-  client_id, token_endpoint_auth_method: 'tls_client_auth', tls_client_auth_subject_dn: `CN=${client_id},O=Example Bank,C=SE`,
-}));
-
-/** Lines of client_id, SHA-256 in hex and x5t#S256, for the script and the ext_authz service. */
-export const lines = (count) => list(count, (client_id, number) => {
-  const value = thumbprint(number);
-  return `${client_id} ${Buffer.from(value, 'base64url').toString('hex')} ${value}\n`;
-}).join('');
+/**
+ * So many registered clients that share so many certificates, by number, and how each filter is told of them. One
+ * certificate for all is what a load generator needs that has but one.
+ */
+export function registrations(count, certificateCount = 1) {
+  const list = (client) => Array.from({ length: count }, (_, number) => client(`client-${number}`, certificates[number % certificateCount]));
+  return {
+    selfSigned: () => list((client_id, { thumbprint }) => ({
+      client_id, token_endpoint_auth_method: 'self_signed_tls_client_auth', certificate_thumbprints: [thumbprint],
+    })),
+    issued: () => list((client_id, { subject }) => ({
+      client_id, token_endpoint_auth_method: 'tls_client_auth', tls_client_auth_subject_dn: subject,
+    })),
+    /** client_id, SHA-256 in hex and x5t#S256, for the script and the ext_authz service. */
+    lines: () => list((client_id, { thumbprint }) =>
+      `${client_id} ${Buffer.from(thumbprint, 'base64url').toString('hex')} ${thumbprint}\n`).join(''),
+  };
+}
 
 /** A token request of so many bytes; there is no shorter one than 63. */
 export function tokenRequest(number, bytes = 63) {

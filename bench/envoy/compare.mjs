@@ -5,7 +5,7 @@
 // A variant is a name of variants.mjs, or `certbound-unsigned@other.wasm` for another build of the filter.
 import { parseArgs } from 'node:util';
 import { measure, startUpstream } from './measure.mjs';
-import { added, median, spread } from './statistics.mjs';
+import { differences, median, ratios, written } from './statistics.mjs';
 import { names, variant } from './variants.mjs';
 
 const { values, positionals } = parseArgs({
@@ -31,7 +31,7 @@ for (let round = 0; round < Number(values.rounds); round += 1) {
   const start = round % chosen.length;
   const samples = {};
   for (const each of [...chosen.slice(start), ...chosen.slice(0, start)]) {
-    samples[each.name] = await measure(each, upstream, { protocol: values.protocol, clients, bytes, seconds });
+    [samples[each.name]] = await measure(each, upstream, { clients, steps: [{ kind: 'saturate', protocol: values.protocol, bytes, seconds }] });
     const { cpu, perSecond, busy } = samples[each.name];
     console.error(`round ${round + 1}: ${each.name} ${cpu.toFixed(1)} µs, ${Math.round(perSecond)}/s, core ${Math.round(busy * 100)} % busy`);
   }
@@ -39,14 +39,19 @@ for (let round = 0; round < Number(values.rounds); round += 1) {
 }
 await upstream.stop();
 
-const inMicroseconds = (samples) => `${median(samples).toFixed(1)} [${spread(samples).map((value) => value.toFixed(1)).join('–')}]`;
+const all = (name, figure = 'cpu') => rounds.map((samples) => samples[name][figure]);
+const added = (name, baseline) => differences(all(name), all(baseline));
+
 console.log('\n| variant | CPU of Envoy, µs per request | added | added, of what Lua adds | requests/s |\n|---|---|---|---|---|');
 for (const { name, baseline } of chosen) {
-  const cpu = rounds.map((samples) => samples[name].cpu);
-  const more = baseline ? added(rounds, name, baseline) : undefined;
-  const script = rounds[0].lua && more ? added(rounds, 'lua', 'none') : undefined;
-  console.log(`| ${[
-    name, inMicroseconds(cpu), more ? inMicroseconds(more) : '', script ? (median(more) / median(script)).toFixed(2) : '',
-    Math.round(median(rounds.map((samples) => samples[name].perSecond))),
-  ].join(' | ')} |`);
+  const more = baseline && added(name, baseline);
+  const script = more && rounds[0].lua && ratios(more, added('lua', 'none'));
+  const cells = [
+    name,
+    written(all(name)),
+    more ? written(more) : '',
+    script ? written(script, 2) : '',
+    Math.round(median(all(name, 'perSecond'))),
+  ];
+  console.log(`| ${cells.join(' | ')} |`);
 }

@@ -25,7 +25,7 @@ const downstreamTls = {
   }),
 };
 
-const connectionManager = (filters) => typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+const connectionManager = ({ filters, connectionManager: settings, removed = [] }) => typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
   stat_prefix: 'clients',
   forward_client_cert_details: 'SANITIZE',
   use_remote_address: true,
@@ -39,8 +39,13 @@ const connectionManager = (filters) => typed('extensions.filters.network.http_co
   stream_idle_timeout: '30s',
   common_http_protocol_options: { headers_with_underscores_action: 'REJECT_REQUEST', max_headers_count: 100, idle_timeout: '60s' },
   http2_protocol_options: { max_concurrent_streams: 100, initial_stream_window_size: 131072, initial_connection_window_size: 1048576 },
-  route_config: { virtual_hosts: [{ name: 'any', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'upstream' } }] }] },
+  route_config: {
+    virtual_hosts: [{
+      name: 'any', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'upstream' }, request_headers_to_remove: removed }],
+    }],
+  },
   http_filters: [...filters, { name: 'router', typed_config: typed('extensions.filters.http.router.v3.Router') }],
+  ...settings,
 });
 
 const cluster = (name, port, protocol = {}) => ({
@@ -56,8 +61,7 @@ const http2 = {
   },
 };
 
-/** `service` is the port of the ext_authz service, if there is one, which speaks gRPC if `grpc` says so. */
-const bootstrap = ({ filters, upstream, service, grpc }) => ({
+const bootstrap = ({ upstream, service, ...settings }) => ({
   admin: { address: loopback(0) },
   static_resources: {
     listeners: [{
@@ -66,23 +70,27 @@ const bootstrap = ({ filters, upstream, service, grpc }) => ({
       per_connection_buffer_limit_bytes: 131072,
       filter_chains: [{
         transport_socket: downstreamTls,
-        filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager(filters) }],
+        filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager(settings) }],
       }],
     }],
-    clusters: [cluster('upstream', upstream), ...(service ? [cluster('ext-authz', service, grpc ? http2 : {})] : [])],
+    clusters: [cluster('upstream', upstream), ...(service ? [cluster('ext-authz', service.port, service.protocol === 'grpc' ? http2 : {})] : [])],
   },
 });
 
-/** Starts Envoy with one worker on its core. */
-export async function startEnvoy(settings) {
+/**
+ * Starts Envoy with one worker on its core: with these `filters`, changes to its `connectionManager`, and header fields
+ * that are `removed` on the way to the server at the port `upstream`. `service`, if there is one, has the port and the
+ * protocol of ext_authz. With `tracesFilter` its log has every call into and out of wasm filters.
+ */
+export async function startEnvoy({ tracesFilter, ...settings }) {
   const directory = mkdtempSync(join(tmpdir(), 'certbound-bench-'));
   const [config, adminPath, log] = ['bootstrap.json', 'admin', 'envoy.log'].map((file) => join(directory, file));
   writeFileSync(config, JSON.stringify(bootstrap(settings)));
   const began = performance.now();
   const child = start(envoyCore, required(binary), [
     '--config-path', config, '--admin-address-path', adminPath, '--log-path', log, '--log-level', 'warn',
-    '--concurrency', '1', '--disable-hot-restart',
-  ]);
+    '--concurrency', '1', '--disable-hot-restart', ...(tracesFilter ? ['--component-log-level', 'wasm:trace'] : []),
+  ], { stderr: 'ignore' });
   const alive = () => {
     if (child.exitCode !== null) throw new Error(`Envoy stopped:\n${readFileSync(log, 'utf8')}`);
   };
@@ -104,13 +112,17 @@ export async function startEnvoy(settings) {
   return {
     port: address.socket_address.port_value,
     pid: child.pid,
+    /** Milliseconds. */
     readyAfter,
     cpu: () => cpuNanoseconds(child.pid),
     /** Resident memory in bytes. */
     memory: () => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))[1]) * 1024,
+    /** Returns the log, which is complete then. */
     async stop() {
       await stop(child);
+      const text = readFileSync(log, 'utf8');
       rmSync(directory, { recursive: true });
+      return text;
     },
   };
 }

@@ -1,5 +1,6 @@
--- What a careful user of Envoy would write instead of certbound: the certificate of the connection must be the one that is
--- registered for the client_id in the form. Kept as fast as it can be: look-ups in a table, Client-Cert made once for a client.
+-- What a careful user of Envoy would write instead of certbound: the certificate of the connection must be the one that
+-- is registered for the client_id in the form. Kept as fast as it can be: look-ups in a table, Client-Cert made once
+-- for a client.
 --
 -- It does not: sign; verify paths, validity or revocation; decode the form (client%5fid, repeated parameters), look at
 -- Content-Type, Content-Encoding or other credentials; remove certificate headers of other spellings; count or log.

@@ -1,10 +1,10 @@
-// A load with many client certificates, which load generators do not have: the HTTP client undici, one connection for each
-// certificate.
+// A load with many client certificates, which load generators do not have: the HTTP client undici, one connection for
+// each certificate.
 //
 //   node many-certificates.mjs '{"port", "pid", "first", "count", "seconds", "bytes"}'
 //
-// With `seconds` the connections are made first, and then used in turn for so long; without, each is made for one request. Prints
-// the number of requests, and the CPU time that the process `pid` has had meanwhile.
+// With `seconds` the connections are made first, and then used in turn for so long; without, each is made for one
+// request. Prints the number of requests, and the CPU time that the process `pid` has had meanwhile.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -19,8 +19,8 @@ process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 /** Starts a command of the repository on these cores. */
-export function start(onCores, command, args, stdout = 'ignore') {
-  const child = spawn('taskset', ['--cpu-list', onCores, command, ...args], { cwd: root, stdio: ['ignore', stdout, 'inherit'] });
+export function start(onCores, command, args, { stdout = 'ignore', stderr = 'inherit' } = {}) {
+  const child = spawn('taskset', ['--cpu-list', onCores, command, ...args], { cwd: root, stdio: ['ignore', stdout, stderr] });
   running.add(child);
   child.ended = once(child, 'close').finally(() => running.delete(child));
   return child;
@@ -33,14 +33,14 @@ export async function stop(child) {
 
 /** Starts a server that writes its port as its first line. */
 export async function startServer(command, args = []) {
-  const child = start(otherCores, command, args, 'pipe');
+  const child = start(otherCores, command, args, { stdout: 'pipe' });
   const [line] = await once(createInterface(child.stdout), 'line');
   return { child, port: Number(line), cpu: () => cpuNanoseconds(child.pid), stop: () => stop(child) };
 }
 
 /** What a command writes to its standard output; it must succeed. */
 export async function output(onCores, command, args) {
-  const child = start(onCores, command, args, 'pipe');
+  const child = start(onCores, command, args, { stdout: 'pipe' });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (data) => { text += data; });
   const [code] = await child.ended;

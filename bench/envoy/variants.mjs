@@ -1,9 +1,9 @@
-// What is measured side by side: for each variant its filters, and what its clients send.
+// What is measured side by side: for each variant what it adds to Envoy, and what its clients send.
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { asJsonText, required, root } from '../../tests/envoy/envoy.mjs';
-import { authority, issued, lines, selfSigned } from './clients.mjs';
+import { authority } from './clients.mjs';
 
 const typed = (type, value) => ({ '@type': `type.googleapis.com/envoy.extensions.filters.http.${type}`, ...value });
 
@@ -19,11 +19,11 @@ const wasm = (filename, configuration) => ({
   }),
 });
 
-const lua = (count) => ({
+const lua = (clients) => ({
   name: 'lua',
   typed_config: typed('lua.v3.Lua', {
     default_source_code: {
-      inline_string: readFileSync(new URL('equal-work.lua', import.meta.url), 'utf8').replace('CLIENTS', () => lines(count)),
+      inline_string: readFileSync(new URL('equal-work.lua', import.meta.url), 'utf8').replace('CLIENTS', () => clients.lines()),
     },
   }),
 });
@@ -54,56 +54,98 @@ const atEndpoint = (clients, settings) => ({
   ...settings,
 });
 
-const certbound = (settings) => ({
-  filters: ({ clients, module }) => [wasm(module, atEndpoint(selfSigned(clients), settings))],
+/** Clients of either TLS method, unsigned. */
+export const certboundConfigurations = {
+  'certbound-unsigned': (clients) => atEndpoint(clients.selfSigned()),
+  'certbound-pki': (clients) => atEndpoint(clients.issued(), { trust_anchors: { bench: { certificates: authority() } } }),
+};
+
+const certbound = (settings) => ({ clients, module }) => ({ filters: [wasm(module, atEndpoint(clients.selfSigned(), settings))] });
+
+const set = (...names) => ({ patterns: names.map((exact) => ({ exact })) });
+const setByService = set('client-cert', 'x-client-verify', 'x-client-cert-thumbprint', 'x-client-id');
+
+const extAuthz = (settings) => ({
+  name: 'ext-authz',
+  typed_config: typed('ext_authz.v3.ExtAuthz', {
+    transport_api_version: 'V3', with_request_body: { max_request_bytes: 65536, allow_partial_message: false }, ...settings,
+  }),
 });
 
-const withAnchors = () => ({ trust_anchors: { bench: { certificates: authority() } } });
+const extAuthzOverHttp = extAuthz({
+  http_service: {
+    server_uri: { uri: 'http://ext-authz', cluster: 'ext-authz', timeout: '1s' },
+    authorization_response: { allowed_upstream_headers: setByService, allowed_client_headers: set('content-type', 'cache-control', 'pragma') },
+  },
+  allowed_headers: set('x-forwarded-client-cert'),
+});
+
+const extAuthzOverGrpc = extAuthz({
+  grpc_service: { envoy_grpc: { cluster_name: 'ext-authz' }, timeout: '1s' },
+  include_peer_certificate: true,
+});
+
+// Over HTTP the service learns of the certificate in a header field, which is not for the server.
+const tellsCertificate = {
+  connectionManager: { forward_client_cert_details: 'SANITIZE_SET', set_current_client_cert_details: { cert: true } },
+  removed: ['x-forwarded-client-cert', 'client-cert-chain'],
+};
 
 /**
- * `filters` of a number of registered `clients`, and of certbound, a `module`. `traffic` says what the clients do: post for a
- * `token` (the default), or `get` a resource with a token that is bound. `baseline` is what the difference is taken to.
+ * `envoy` is what startEnvoy is told, of `clients` (their registrations), and of certbound, a `module`. `traffic` says
+ * what the clients do: ask for a `token` (the default), or `get` a resource with a token that is bound. `baseline` is
+ * what the difference is taken to.
  */
-const all = {
-  none: { title: 'no filter', filters: () => [], checksNothing: true },
-  'no-op': { title: 'wasm filter that does nothing', filters: () => [wasm(required('build/bench/no-op.wasm'))], checksNothing: true },
-  lua: { title: 'Lua script, equal work, unsigned', filters: ({ clients }) => [lua(clients)] },
-  'certbound-unsigned': { title: 'certbound, unsigned', ...certbound() },
-  'certbound-hmac': { title: 'certbound, hmac-sha256', ...certbound(httpSignature('hmac-sha256')) },
-  'certbound-ed25519': { title: 'certbound, ed25519', ...certbound(httpSignature('ed25519')) },
-  'certbound-ecdsa': { title: 'certbound, ecdsa-p256-sha256', ...certbound(httpSignature('ecdsa-p256-sha256')) },
-  'certbound-jws': { title: 'certbound, JWS with ES256', ...certbound(jws('ecdsa-p256-sha256')) },
+export const variants = {
+  none: { title: 'no filter', isBaseline: true },
+  'no-op': { title: 'wasm filter that does nothing', envoy: () => ({ filters: [wasm(required('build/bench/no-op.wasm'))] }), letsAllIn: true },
+  lua: { title: 'Lua, equal work, unsigned', envoy: ({ clients }) => ({ filters: [lua(clients)] }) },
+  'ext_authz-http': {
+    title: 'ext_authz over HTTP, equal work, unsigned',
+    envoy: () => ({ filters: [extAuthzOverHttp], ...tellsCertificate }),
+    service: 'http',
+  },
+  'ext_authz-grpc': {
+    title: 'ext_authz over gRPC, equal work, unsigned', envoy: () => ({ filters: [extAuthzOverGrpc] }), service: 'grpc',
+  },
+  'certbound-unsigned': { title: 'certbound, unsigned', envoy: certbound() },
+  'certbound-hmac': { title: 'certbound, hmac-sha256', envoy: certbound(httpSignature('hmac-sha256')) },
+  'certbound-ed25519': { title: 'certbound, ed25519', envoy: certbound(httpSignature('ed25519')) },
+  'certbound-ecdsa': { title: 'certbound, ecdsa-p256-sha256', envoy: certbound(httpSignature('ecdsa-p256-sha256')) },
+  'certbound-jws': { title: 'certbound, JWS (ES256)', envoy: certbound(jws('ecdsa-p256-sha256')) },
   'certbound-pki': {
     title: 'certbound, PKI, path remembered',
-    filters: ({ clients, module }) => [wasm(module, atEndpoint(issued(clients), withAnchors()))],
+    envoy: ({ clients, module }) => ({ filters: [wasm(module, certboundConfigurations['certbound-pki'](clients))] }),
   },
-  'none-get': { title: 'no filter, protected resource', filters: () => [], checksNothing: true, traffic: 'get' },
+  'none-get': { title: 'no filter, protected resource', isBaseline: true, traffic: 'get' },
   'certbound-bearer': {
     title: 'certbound, bound token',
-    filters: ({ module }) => [wasm(module, {
-      endpoints: [{ path: '/oauth/token' }],
-      protected_resources: [{ path_prefix: '/api/', token: 'bearer', require: 'bound' }],
-    })],
+    envoy: ({ module }) => ({
+      filters: [wasm(module, {
+        endpoints: [{ path: '/oauth/token' }], protected_resources: [{ path_prefix: '/api/', token: 'bearer', require: 'bound' }],
+      })],
+    }),
     traffic: 'get',
     baseline: 'none-get',
   },
 };
 
-export const names = Object.keys(all);
+export const names = Object.keys(variants);
 
 /** The variant of a name; `<name>@<path>` is certbound from that module. */
 export function variant(name) {
   const [kind, path] = name.split('@');
-  const module = path ? relative(root, resolve(path)) : 'build/certbound.wasm';
-  const found = all[kind];
+  const found = variants[kind];
   if (!found) throw new Error(`there is no variant ${kind}; there are ${names.join(', ')}`);
-  const { filters, title, traffic = 'token', baseline = 'none', checksNothing = false } = found;
+  const module = path ? relative(root, resolve(path)) : 'build/certbound.wasm';
+  const { title, isBaseline, traffic = 'token', service } = found;
   return {
     name,
     title: path ? `${title} (${path})` : title,
     traffic,
-    baseline: baseline === name || checksNothing && traffic === 'get' ? undefined : baseline,
-    checksNothing,
-    filters: (clients) => filters({ clients, module: required(module) }),
+    baseline: isBaseline ? undefined : found.baseline ?? 'none',
+    letsAllIn: isBaseline || found.letsAllIn,
+    service,
+    envoy: (clients) => found.envoy?.({ clients, module: required(module) }) ?? { filters: [] },
   };
 }

@@ -14,8 +14,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let directory = Path::new(directory);
     fs::create_dir_all(directory)?;
-    let authority =
-        CertificateTemplate::authority("CN=bench CA").self_signed(Key::p256("bench CA"));
+    let key = Key::p256("bench CA");
+    fs::write(directory.join("ca.key"), key.to_pkcs8_pem())?;
+    let authority = CertificateTemplate::authority("CN=bench CA").self_signed(key);
     fs::write(directory.join("ca.pem"), authority.certificate_pem())?;
     let clients = (0..count.parse()?)
         .map(|number: usize| client(number, &authority).write_to(directory, number))
