@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use demo_pki::Identity;
-use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
+use wasmi::{Config, Engine, Instance, Linker, Module, Store, WasmParams, WasmResults};
 
 use super::{
     cases::certificate_forms::hex_digest,
@@ -24,7 +24,8 @@ fn module() -> &'static Module {
         let wasm = std::fs::read(&path);
         let wasm =
             wasm.unwrap_or_else(|error| panic!("{}: {error}; run `make wasm`", path.display()));
-        Module::new(&Engine::default(), wasm).expect("the filter is valid WebAssembly")
+        let engine = Engine::new(Config::default().consume_fuel(true));
+        Module::new(&engine, wasm).expect("the filter is valid WebAssembly")
     })
 }
 
@@ -101,6 +102,8 @@ pub(crate) struct Exchange {
     pub(crate) most_held: usize,
     /// What was logged meanwhile.
     pub(crate) log: Vec<LogLine>,
+    /// What the filter called meanwhile, in order.
+    pub(crate) host_calls: Vec<String>,
 }
 
 impl Exchange {
@@ -129,6 +132,7 @@ impl Envoy {
         let mut store = Store::new(module().engine(), Host::new(environment));
         let mut linker = Linker::new(module().engine());
         host::link(&mut linker, module()).expect("no function is defined twice");
+        store.set_fuel(u64::MAX).expect("the engine consumes fuel");
         let instance = linker.instantiate_and_start(&mut store, module());
         let instance =
             instance.unwrap_or_else(|error| panic!("the filter cannot be loaded: {error}"));
@@ -169,6 +173,7 @@ impl Envoy {
     /// Sends a request through the filter, all of it before the next one.
     pub(crate) fn exchange(&mut self, connection: &Connection, request: &Request) -> Exchange {
         let log_start = self.log().len();
+        self.host().host_calls.clear();
         let stream = self.open(connection);
         for (index, part) in request.parts.iter().enumerate() {
             self.deliver(stream, part.clone(), index + 1 == request.parts.len());
@@ -293,12 +298,24 @@ impl Envoy {
             filter_state: stream.filter_state,
             most_held: stream.most_held,
             log: Vec::new(),
+            host_calls: std::mem::take(&mut self.host().host_calls),
         }
     }
 
     /// Everything that was logged since the start.
     pub(crate) fn log(&mut self) -> &[LogLine] {
         &self.host().log
+    }
+
+    /// The instructions of the interpreter that were executed since the start.
+    pub(crate) fn instructions(&self) -> u64 {
+        u64::MAX - self.store.get_fuel().expect("the engine consumes fuel")
+    }
+
+    /// The size of the VM's linear memory, which never shrinks.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let memory = self.instance.get_memory(&self.store, "memory").expect("the VM has a memory");
+        memory.data_size(&self.store)
     }
 
     /// The counters' values by name.

@@ -87,6 +87,8 @@ pub(crate) struct Host {
     /// The answer to a call, while the filter is told of it.
     pub(crate) call_response: Option<(HeaderMap, Vec<u8>)>,
     random_state: u64,
+    /// What the filter called, in order; properties with their paths.
+    pub(crate) host_calls: Vec<String>,
 }
 
 impl Host {
@@ -121,6 +123,10 @@ impl Host {
             RESPONSE_TRAILERS => stream.response_trailers.as_mut(),
             _ => None,
         }
+    }
+
+    fn record(&mut self, call: &str) {
+        self.host_calls.push(call.to_owned());
     }
 
     /// SplitMix64: enough for nonces that differ, and the same in every run.
@@ -259,12 +265,14 @@ fn status(status: Status) -> Result<u32, Error> {
 }
 
 fn proxy_log(mut host: Caller<Host>, level: u32, data: u32, size: u32) -> Result<u32, Error> {
+    host.data_mut().record("proxy_log");
     let message = host.read_text(data, size)?;
     host.data_mut().log.push(LogLine { level, message });
     OK
 }
 
 fn proxy_get_current_time_nanoseconds(mut host: Caller<Host>, time: u32) -> Result<u32, Error> {
+    host.data_mut().record("proxy_get_current_time_nanoseconds");
     host.write_u64(time, NOW)?;
     OK
 }
@@ -277,6 +285,7 @@ fn proxy_get_buffer_bytes(
     data: u32,
     size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_get_buffer_bytes");
     let Some(buffer) = host.data_mut().buffer(kind) else {
         return status(Status::NotFound);
     };
@@ -297,6 +306,7 @@ fn proxy_set_buffer_bytes(
     data: u32,
     size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_set_buffer_bytes");
     let bytes = host.read(data, size)?;
     match host.data_mut().buffer(kind) {
         // Envoy replaces from the start or appends; more than there is cannot be drained.
@@ -314,6 +324,7 @@ fn proxy_get_header_map_pairs(
     data: u32,
     size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_get_header_map_pairs");
     let pairs = host.data_mut().header_map(kind).map(|map| serialize_pairs(map));
     host.hand_over(&pairs.unwrap_or_default(), data, size)?;
     OK
@@ -327,6 +338,7 @@ fn proxy_get_header_map_value(
     data: u32,
     size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_get_header_map_value");
     let name = host.read(name, name_size)?;
     let Some(map) = host.data_mut().header_map(kind) else {
         return status(Status::BadArgument);
@@ -358,6 +370,7 @@ fn proxy_set_header_map_pairs(
     data: u32,
     size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_set_header_map_pairs");
     let pairs = parse_pairs(&host.read(data, size)?);
     change_header_map(&mut host, kind, |map| *map = pairs)
 }
@@ -370,6 +383,7 @@ fn proxy_replace_header_map_value(
     value: u32,
     value_size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_replace_header_map_value");
     let (name, value) = (host.read(name, name_size)?, host.read(value, value_size)?);
     change_header_map(&mut host, kind, |map| map.set(&name, &value))
 }
@@ -382,6 +396,7 @@ fn proxy_add_header_map_value(
     value: u32,
     value_size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_add_header_map_value");
     let (name, value) = (host.read(name, name_size)?, host.read(value, value_size)?);
     change_header_map(&mut host, kind, |map| map.add(&name, &value))
 }
@@ -392,6 +407,7 @@ fn proxy_remove_header_map_value(
     name: u32,
     name_size: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_remove_header_map_value");
     let name = host.read(name, name_size)?;
     change_header_map(&mut host, kind, |map| map.remove(&name))
 }
@@ -404,6 +420,7 @@ fn proxy_get_property(
     size: u32,
 ) -> Result<u32, Error> {
     let path = host.read_text(path, path_size)?.replace('\0', ".");
+    host.data_mut().record(&format!("proxy_get_property {path}"));
     let Some(stream) = host.data_mut().stream() else {
         return status(Status::NotFound);
     };
@@ -425,6 +442,7 @@ fn proxy_set_property(
     value_size: u32,
 ) -> Result<u32, Error> {
     let (path, value) = (host.read_text(path, path_size)?, host.read_text(value, value_size)?);
+    host.data_mut().record(&format!("proxy_set_property {path}"));
     match host.data_mut().stream() {
         Some(stream) => {
             stream.filter_state.insert(path, value);
@@ -446,6 +464,7 @@ fn proxy_send_local_response(
     headers_size: u32,
     _grpc_status: i32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_send_local_response");
     let response = LocalResponse {
         status: code,
         headers: parse_pairs(&host.read(headers, headers_size)?),
@@ -461,6 +480,7 @@ fn proxy_send_local_response(
 }
 
 fn proxy_continue_stream(mut host: Caller<Host>, _kind: u32) -> Result<u32, Error> {
+    host.data_mut().record("proxy_continue_stream");
     match host.data_mut().stream() {
         Some(stream) => {
             stream.is_resumed = true;
@@ -484,6 +504,7 @@ fn proxy_http_call(
     timeout_milliseconds: u32,
     number: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_http_call");
     let cluster = host.read_text(cluster, cluster_size)?;
     if !host.data().clusters.contains(&cluster) {
         return status(Status::BadArgument);
@@ -499,6 +520,7 @@ fn proxy_http_call(
 }
 
 fn proxy_set_effective_context(mut host: Caller<Host>, context: u32) -> Result<u32, Error> {
+    host.data_mut().record("proxy_set_effective_context");
     host.data_mut().context = context;
     OK
 }
@@ -510,6 +532,7 @@ fn proxy_define_metric(
     name_size: u32,
     number: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("proxy_define_metric");
     let name = host.read_text(name, name_size)?;
     let metrics = &mut host.data_mut().metrics;
     metrics.push(Metric { kind, name, value: 0 });
@@ -519,6 +542,7 @@ fn proxy_define_metric(
 }
 
 fn proxy_increment_metric(mut host: Caller<Host>, number: u32, offset: i64) -> Result<u32, Error> {
+    host.data_mut().record("proxy_increment_metric");
     match host.data_mut().metrics.get_mut(number as usize) {
         Some(metric) => {
             metric.value = metric.value.wrapping_add_signed(offset);
@@ -529,6 +553,7 @@ fn proxy_increment_metric(mut host: Caller<Host>, number: u32, offset: i64) -> R
 }
 
 fn proxy_record_metric(mut host: Caller<Host>, number: u32, value: u64) -> Result<u32, Error> {
+    host.data_mut().record("proxy_record_metric");
     match host.data_mut().metrics.get_mut(number as usize) {
         Some(metric) => {
             metric.value = value;
@@ -539,6 +564,7 @@ fn proxy_record_metric(mut host: Caller<Host>, number: u32, value: u64) -> Resul
 }
 
 fn environ_sizes_get(mut host: Caller<Host>, count: u32, size: u32) -> Result<u32, Error> {
+    host.data_mut().record("environ_sizes_get");
     let variables = environment(&host);
     host.write_u32(count, variables.len())?;
     host.write_u32(size, variables.iter().map(Vec::len).sum())?;
@@ -546,6 +572,7 @@ fn environ_sizes_get(mut host: Caller<Host>, count: u32, size: u32) -> Result<u3
 }
 
 fn environ_get(mut host: Caller<Host>, mut pointers: u32, mut buffer: u32) -> Result<u32, Error> {
+    host.data_mut().record("environ_get");
     for variable in environment(&host) {
         host.write_u32(pointers, buffer as usize)?;
         host.write(buffer, &variable)?;
@@ -566,11 +593,13 @@ fn clock_time_get(
     _precision: u64,
     time: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("clock_time_get");
     host.write_u64(time, NOW)?;
     OK
 }
 
 fn random_get(mut host: Caller<Host>, data: u32, size: u32) -> Result<u32, Error> {
+    host.data_mut().record("random_get");
     let bytes: Vec<u8> = (0..size).map(|_| host.data_mut().random_byte()).collect();
     host.write(data, &bytes)?;
     OK
@@ -584,6 +613,7 @@ fn fd_write(
     count: u32,
     written: u32,
 ) -> Result<u32, Error> {
+    host.data_mut().record("fd_write");
     let mut bytes = Vec::new();
     for vector in host.read(vectors, count * 8)?.chunks_exact(8) {
         let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
