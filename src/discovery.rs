@@ -74,7 +74,7 @@ impl Discovery {
             _ => return None,
         };
         let path = normalise_path(split_target(target).0);
-        self.paths.contains(&path).then_some(request)
+        self.paths.iter().any(|known| *known == path).then_some(request)
     }
 
     /// Adds to the server's document what `endpoints` and the registered clients mean for those who read it. Members

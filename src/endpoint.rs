@@ -91,9 +91,10 @@ pub fn is_ambiguous(path: &str) -> bool {
         after.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
     };
     path.contains(['\\', ';'])
-        || path.contains("//")
-        || escapes.iter().any(|escape| path.contains(escape))
-        || !path.split('%').skip(1).all(is_escape)
+        || holds(&path, b"//")
+        || (path.contains('%')
+            && (escapes.iter().any(|escape| path.contains(escape))
+                || !path.split('%').skip(1).all(is_escape)))
 }
 
 /// The path of a request target without its query, and the query if there is one.
@@ -106,8 +107,11 @@ pub fn split_target(target: &str) -> (&str, Option<&str>) {
 
 /// Normalises a path as RFC 3986 §6.2.2 has it: escapes of unreserved characters are decoded, other escapes are written in
 /// upper case, dot segments are removed. Nothing is merged or folded beyond that: `//`, case and `;` stay.
-pub fn normalise_path(path: &str) -> String {
-    remove_dot_segments(&decode_unreserved(path))
+pub fn normalise_path(path: &str) -> Cow<'_, str> {
+    match decode_unreserved(path) {
+        Cow::Borrowed(path) => remove_dot_segments(path),
+        Cow::Owned(path) => Cow::Owned(remove_dot_segments(&path).into_owned()),
+    }
 }
 
 fn decode_unreserved(path: &str) -> Cow<'_, str> {
@@ -142,8 +146,11 @@ fn decode_unreserved(path: &str) -> Cow<'_, str> {
 }
 
 /// RFC 3986 §5.2.4 for an absolute path.
-fn remove_dot_segments(path: &str) -> String {
-    let Some(relative) = path.strip_prefix('/') else { return path.to_owned() };
+fn remove_dot_segments(path: &str) -> Cow<'_, str> {
+    let Some(relative) = path.strip_prefix('/') else { return Cow::Borrowed(path) };
+    if !holds(path, b"/.") {
+        return Cow::Borrowed(path);
+    }
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = relative.split('/').peekable();
     while let Some(segment) = segments.next() {
@@ -162,7 +169,12 @@ fn remove_dot_segments(path: &str) -> String {
             kept.push("");
         }
     }
-    format!("/{}", kept.join("/"))
+    Cow::Owned(format!("/{}", kept.join("/")))
+}
+
+/// Whether two octets stand in a text one after the other.
+fn holds(text: &str, pair: &[u8; 2]) -> bool {
+    text.as_bytes().windows(2).any(|part| part == pair)
 }
 
 #[cfg(test)]

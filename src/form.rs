@@ -122,7 +122,7 @@ fn is_parameter_name(name: &str) -> bool {
 /// Whether the most lenient of known parsers would file both names under one.
 fn is_lookalike(written: &str, name: &str) -> bool {
     let folded = |byte: u8| if b"-.".contains(&byte) { b'_' } else { byte.to_ascii_lowercase() };
-    written.bytes().map(folded).eq(name.bytes().map(folded))
+    written.len() == name.len() && written.bytes().map(folded).eq(name.bytes().map(folded))
 }
 
 /// Why bytes are not a form that every parser reads alike.

@@ -1,6 +1,9 @@
 //! Which header fields of a request must not reach the server as the client wrote them (design: every request, every path).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use sfv::{DictSerializer, Dictionary, ListEntry, Parser, StringRef};
 
@@ -53,6 +56,14 @@ pub enum HeaderChange {
     SetCredential(String, Credential),
 }
 
+impl HeaderChange {
+    /// The field that changes.
+    pub fn name(&self) -> &str {
+        let (Self::Remove(name) | Self::Set(name, _) | Self::SetCredential(name, _)) = self;
+        name
+    }
+}
+
 /// The fields of a request after these changes, of which the last to a field counts.
 pub fn changed(headers: &Headers, changes: &[HeaderChange]) -> Headers {
     let changed: HashMap<&str, Option<&[u8]>> = changes
@@ -75,7 +86,7 @@ pub fn changed(headers: &Headers, changes: &[HeaderChange]) -> Headers {
 #[derive(Clone, Debug)]
 pub struct Sanitiser {
     /// Configured names, folded.
-    fields: HashSet<String>,
+    fields: Vec<String>,
     /// The beginning of configured names that end in a number, folded.
     numbered_prefix: Option<String>,
     /// The label in `Signature` and `Signature-Input` that is certbound's.
@@ -91,8 +102,8 @@ impl Sanitiser {
         label: &str,
     ) -> Self {
         Self {
-            fields: fields.into_iter().map(folded).collect(),
-            numbered_prefix: numbered_prefix.map(folded),
+            fields: fields.into_iter().map(|name| folded(name).into_owned()).collect(),
+            numbered_prefix: numbered_prefix.map(|prefix| folded(prefix).into_owned()),
             label: label.to_owned(),
         }
     }
@@ -100,18 +111,22 @@ impl Sanitiser {
     /// What to change in the header or trailer fields of any request before anything else happens to it.
     pub fn changes(&self, headers: &Headers) -> Vec<HeaderChange> {
         let mut changes = Vec::new();
-        let mut seen = HashSet::new();
+        let mut is_signed = false;
         for (name, _) in &headers.0 {
-            if !seen.insert(name.as_str()) || SIGNATURE_FIELDS.contains(&name.as_str()) {
-                continue;
-            }
-            if name == "connection" {
-                changes.extend(self.connection_change(headers));
-            } else if self.is_ours(name) {
-                changes.push(HeaderChange::Remove(name.clone()));
+            if SIGNATURE_FIELDS.contains(&name.as_str()) {
+                is_signed = true;
+            } else if name != "connection" && self.is_ours(name) {
+                let removal = HeaderChange::Remove(name.clone());
+                // Ours are few, and none at all in most requests: quicker than to know all names that were seen.
+                if !changes.contains(&removal) {
+                    changes.push(removal);
+                }
             }
         }
-        if SIGNATURE_FIELDS.iter().any(|field| seen.contains(field)) {
+        if headers.0.iter().any(|(name, _)| name == "connection") {
+            changes.extend(self.connection_change(headers));
+        }
+        if is_signed {
             let others = self.signatures_of_others(headers);
             let others = SIGNATURE_FIELDS.into_iter().zip(others);
             changes.extend(
@@ -134,6 +149,9 @@ impl Sanitiser {
     /// The members of `Signature-Input` and `Signature` that belong to others, each `None` when there are none. Ours are
     /// those with our label, and those with our tag, by which a verifier may choose (RFC 9421 §3.2).
     pub fn signatures_of_others(&self, headers: &Headers) -> [Option<String>; 2] {
+        if SIGNATURE_FIELDS.iter().all(|field| headers.values(field).next().is_none()) {
+            return [None, None];
+        }
         let fields = SIGNATURE_FIELDS.map(|field| joined(field, headers));
         // A field that does not parse may hold our label in a way that another parser accepts: it goes whole.
         let [input, signature] =
@@ -162,7 +180,7 @@ impl Sanitiser {
         let value = joined("connection", headers);
         let nominates_ours = |option: &&[u8]| {
             let name = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
-            self.is_ours(&name) || FIELDS_WITHOUT_ALIAS.contains(&folded(&name).as_str())
+            self.is_ours(&name) || FIELDS_WITHOUT_ALIAS.contains(&folded(&name).as_ref())
         };
         let options =
             value.split(|byte| *byte == b',').filter(|option| !option.trim_ascii().is_empty());
@@ -182,6 +200,7 @@ impl Sanitiser {
     /// tell `client-cert`, `client_cert` and `client.cert` apart.
     pub fn is_ours(&self, name: &str) -> bool {
         let folded_name = folded(name);
+        let folded_name = folded_name.as_ref();
         let is_alias = folded_name != name;
         let has_prefix = |field: &&str| {
             let rest = folded_name.strip_prefix(*field);
@@ -192,12 +211,14 @@ impl Sanitiser {
                 !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
             })
         };
-        self.fields.contains(&folded_name)
+        self.fields.iter().any(|field| field == folded_name)
             || self.numbered_prefix.as_ref().is_some_and(is_numbered)
-            || (is_alias && FIELDS_WITHOUT_ALIAS.contains(&folded_name.as_str()))
+            || (is_alias && FIELDS_WITHOUT_ALIAS.contains(&folded_name))
             || CERTIFICATE_FIELDS.iter().any(has_prefix)
             || has_prefix(&PHP_CREDENTIALS)
-            || CERTIFICATE_WORDS.iter().any(|word| folded_name.contains(word))
+            // The search for words is prepared anew for each name, which costs more than this.
+            || (folded_name.as_bytes().windows(4).any(|part| part == b"cert")
+                && CERTIFICATE_WORDS.iter().any(|word| folded_name.contains(word)))
     }
 }
 
@@ -253,7 +274,11 @@ fn tag(member: &ListEntry) -> Option<&str> {
 }
 
 /// A name as servers have it that cannot tell `client-cert`, `client_cert` and `client.cert` apart.
-pub(crate) fn folded(name: &str) -> String {
+pub(crate) fn folded(name: &str) -> Cow<'_, str> {
+    let is_folded = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.bytes().all(is_folded) {
+        return Cow::Borrowed(name);
+    }
     name.chars()
         .map(
             |character| {

@@ -28,20 +28,18 @@ impl Thumbprint {
 
     /// Reads 64 hexadecimal digits, or 32 pairs of them separated by colons.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits: Vec<u8> = match text.len() {
-            64 => text.bytes().collect(),
-            95 => {
-                let mut pairs = text.split(':');
-                if !pairs.all(|pair| pair.len() == 2) {
-                    return None;
-                }
-                text.bytes().filter(|byte| *byte != b':').collect()
-            }
+        let length_of_pair = match text.len() {
+            64 => 2,
+            95 => 3,
             _ => return None,
         };
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = pair.iter().try_fold(0_u8, |value, digit| {
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(length_of_pair)) {
+            let (digits, separator) = pair.split_at_checked(2)?;
+            if !matches!(separator, b"" | b":") {
+                return None;
+            }
+            *byte = digits.iter().try_fold(0_u8, |value, digit| {
                 let digit = u8::try_from(char::from(*digit).to_digit(16)?).ok()?;
                 Some(value << 4 | digit)
             })?;

@@ -178,10 +178,15 @@ impl Config {
         self.protected_resources.iter().position(|resource| resource.path.may_be(path))
     }
 
+    /// Whether it is Envoy that verifies certificates: without trust anchors.
+    pub fn relies_on_envoys_verdict(&self) -> bool {
+        self.trust_anchors.is_empty()
+    }
+
     /// Who must have verified the certificate of a client that is not registered: any set of trust anchors, or Envoy if
     /// there is none.
     pub fn trust_in_unregistered(&self) -> Trust {
-        if self.trust_anchors.is_empty() {
+        if self.relies_on_envoys_verdict() {
             Trust::Envoy
         } else {
             Trust::Anchors(self.trust_anchors.values().cloned().collect())
@@ -371,7 +376,7 @@ fn compile_path(at: String, path: &str, errors: &mut Vec<ConfigError>) -> String
             format!("no request would match, since requests are compared in normal form: write `{normalised}`"),
         ));
     }
-    normalised
+    normalised.into_owned()
 }
 
 fn is_method(text: &str) -> bool {
@@ -444,7 +449,7 @@ impl HeaderNames<'_> {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
         // As the sanitiser sees names, which removes what it finds under any spelling.
-        let folded = folded(&name);
+        let folded = folded(&name).into_owned();
         let message = if !is_token {
             "not a header name (RFC 9110 §5.1): write letters, digits and hyphens".to_owned()
         } else if RESERVED_FIELDS.contains(&folded.as_str()) {
