@@ -1,6 +1,6 @@
 //! The decision: which client speaks, and may it use this certificate (RFC 8705 §2).
 
-use std::{fmt::Write as _, rc::Rc};
+use std::{fmt::Write as _, sync::Arc};
 
 use crate::{
     certificate::{Certificate, ValidityStatus},
@@ -8,6 +8,7 @@ use crate::{
     config::{Config, Enforcement, UnregisteredClients},
     forward::{self, AuthenticatedClient, Forwarding, Verification},
     identify::{Identification, identify},
+    known_certificate::KnownCertificate,
     presented,
     rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
@@ -23,7 +24,9 @@ pub struct Verdict {
     /// The client that the request names, authenticated or not.
     pub client_id: Option<String>,
     /// The certificate of the connection, when it mattered or the request was refused.
-    pub certificate: Option<Rc<Certificate>>,
+    pub certificate: Option<Arc<KnownCertificate>>,
+    /// How many whole days it remains valid, if the request is allowed with it.
+    pub certificate_days_left: Option<u64>,
 }
 
 /// What becomes of a request.
@@ -41,12 +44,27 @@ pub enum Outcome {
 impl Verdict {
     /// The verdict on a request that is refused before it could be judged.
     pub fn refused(config: &Config, rejection: Rejection, place: Place<'_>) -> Self {
-        Self { outcome: refusal(config, rejection, place), client_id: None, certificate: None }
+        Self::new(refusal(config, rejection, place), None, None, 0)
+    }
+
+    pub(crate) fn new(
+        outcome: Outcome,
+        client_id: Option<String>,
+        certificate: Option<Arc<KnownCertificate>>,
+        now: u64,
+    ) -> Self {
+        let days_left = match (&outcome, &certificate) {
+            (Outcome::Allowed(_), Some(certificate)) => {
+                Some(certificate.not_after().saturating_sub(now) / SECONDS_PER_DAY)
+            }
+            _ => None,
+        };
+        Self { outcome, client_id, certificate, certificate_days_left: days_left }
     }
 
     /// One line for the log on a refusal, in logfmt; `None` for a request that was allowed. Values from the request are
     /// quoted, so that no client can write a log line of its own.
-    pub fn log_line(&self, source_address: &str) -> Option<String> {
+    pub fn log_line(&self, source_address: impl FnOnce() -> String) -> Option<String> {
         let (word, rejection) = match &self.outcome {
             Outcome::Allowed(_) => return None,
             Outcome::Denied(rejection) => ("denied", rejection),
@@ -61,10 +79,12 @@ impl Verdict {
                 certificate.subject().to_string().chars().take(LOGGED_CHARACTERS).collect();
             let _ = write!(line, " thumbprint={} subject={subject:?}", certificate.thumbprint());
         }
-        let _ = write!(line, " source={source_address:?} detail={:?}", rejection.detail);
+        let _ = write!(line, " source={:?} detail={:?}", source_address(), rejection.detail);
         Some(line)
     }
 }
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 /// How much of a value from the request a log line holds.
 const LOGGED_CHARACTERS: usize = 200;
@@ -105,13 +125,12 @@ pub fn authenticate(
         );
     let Judgement { client_id, certificate, .. } = judgement;
     // A refusal may come before the certificate is looked at; the log tells it all the same.
-    let for_the_log =
-        || presented::certificate(config.certificate_source, request).ok().flatten().map(Rc::new);
+    let for_the_log = || presented::certificate(config.certificate_source, request).ok().flatten();
     let certificate = match outcome {
         Outcome::Allowed(_) => certificate,
         Outcome::Denied(_) | Outcome::Reported(..) => certificate.or_else(for_the_log),
     };
-    Verdict { outcome, client_id, certificate }
+    Verdict::new(outcome, client_id, certificate, request.now)
 }
 
 /// Why a request is allowed.
@@ -131,7 +150,7 @@ struct Judgement<'a> {
     request: &'a Request,
     verdicts: &'a mut VerdictCache,
     client_id: Option<String>,
-    certificate: Option<Rc<Certificate>>,
+    certificate: Option<Arc<KnownCertificate>>,
 }
 
 impl Judgement<'_> {
@@ -239,13 +258,12 @@ impl Judgement<'_> {
         }
     }
 
-    fn presented_certificate(&mut self) -> Result<Option<Rc<Certificate>>, Rejection> {
-        let certificate = presented::certificate(self.config.certificate_source, self.request)?;
-        self.certificate = certificate.map(Rc::new);
+    fn presented_certificate(&mut self) -> Result<Option<Arc<KnownCertificate>>, Rejection> {
+        self.certificate = presented::certificate(self.config.certificate_source, self.request)?;
         Ok(self.certificate.clone())
     }
 
-    fn require_certificate(&mut self) -> Result<Rc<Certificate>, Rejection> {
+    fn require_certificate(&mut self) -> Result<Arc<KnownCertificate>, Rejection> {
         self.presented_certificate()?.ok_or_else(|| {
             Rejection::new(Reason::CertificateMissing, "the client presented no certificate")
         })
@@ -264,6 +282,11 @@ impl Judgement<'_> {
             Trust::Envoy => return require_envoys_verdict(&self.request.connection),
             Trust::Anchors(sets) => sets,
         };
+        let now = self.request.now;
+        // What else the client presented is kilobytes to be read, and adds nothing to a path that is known.
+        if sets.iter().any(|anchors| self.verdicts.knows_path(anchors, certificate, now)) {
+            return Ok(());
+        }
         let intermediates = presented::intermediates(
             &self.request.headers,
             certificate,
@@ -271,7 +294,7 @@ impl Judgement<'_> {
         )?;
         let mut closest = None;
         for anchors in sets {
-            match self.verdicts.verify(anchors, certificate, &intermediates, self.request.now) {
+            match self.verdicts.verify(anchors, certificate, &intermediates, now) {
                 Ok(_) => return Ok(()),
                 // "Revoked" by one set says more than "unknown CA" by another.
                 Err(error) => match (&closest, &error) {

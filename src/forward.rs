@@ -1,8 +1,8 @@
 //! What a request that is allowed carries to the server.
 
 use crate::{
-    certificate::Certificate,
     config::{ChainHeader, Config, ProtectedResource},
+    known_certificate::KnownCertificate,
     presented,
     rejection::{Reason, Rejection},
     request::Request,
@@ -15,9 +15,9 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Forwarding<'a> {
     /// With the certificate that authenticated this client.
-    Authenticated(&'a Certificate, Verification, AuthenticatedClient<'a>),
+    Authenticated(&'a KnownCertificate, Verification, AuthenticatedClient<'a>),
     /// With a certificate; who the client is remains for the server to decide.
-    WithCertificate(&'a Certificate, Verification),
+    WithCertificate(&'a KnownCertificate, Verification),
     /// Without certificate.
     Plain,
 }
@@ -91,7 +91,7 @@ pub(crate) fn resource_changes(
     config: &Config,
     resource: &ProtectedResource,
     request: &Request,
-    certificate: &Certificate,
+    certificate: &KnownCertificate,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
     let mut fields = Fields::new();
@@ -168,7 +168,7 @@ fn verify_value(verification: Verification) -> String {
 fn certificate_fields(
     config: &Config,
     request: &Request,
-    certificate: &Certificate,
+    certificate: &KnownCertificate,
 ) -> Result<Fields, Rejection> {
     let header = &config.certificate_header;
     let intermediates = match header.chain {
@@ -182,7 +182,14 @@ fn certificate_fields(
         ChainHeader::WithCertificate => Some(intermediates.as_slice()),
         _ => None,
     };
-    let mut fields = vec![(header.name.clone(), format.certificate(certificate.der(), in_field))];
+    let value = match in_field {
+        Some(_) => format.certificate(certificate.der(), in_field),
+        None => {
+            let value = &certificate.header_value;
+            value.get_or_init(|| format.certificate(certificate.der(), None)).clone()
+        }
+    };
+    let mut fields = vec![(header.name.clone(), value)];
     match &header.chain {
         ChainHeader::None | ChainHeader::WithCertificate => {}
         ChainHeader::Own(_) if intermediates.is_empty() => {}

@@ -9,9 +9,10 @@
 //!    [`endpoint`] (where clients authenticate), [`signing_key`], [`verification_key`], [`http_signature`], [`jws`],
 //!    [`jwk_set`], [`discovery`] (the server's metadata), [`response`] (the filter's own), [`sanitise`] (which headers go),
 //!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`config`]
-//! 3. decision: [`request`] (what the filter was told), `identify` (who it is from), `presented` (with which certificate),
-//!    [`authenticate`], [`protected_resource`], `forward` and `sign` (what goes to the server), [`rejection`] (the one table
-//!    from reason to answer); for servers, [`verification`] (did certbound sign this request)
+//! 3. decision: [`request`] (what the filter was told), [`known_certificate`] (what it need not be told again), `identify`
+//!    (who it is from), `presented` (with which certificate), [`authenticate`], [`protected_resource`], `forward` and `sign`
+//!    (what goes to the server), [`rejection`] (the one table from reason to answer); for servers,
+//!    [`verification`] (did certbound sign this request)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
@@ -35,6 +36,7 @@ pub mod json_object;
 pub mod jwk_set;
 pub mod jws;
 pub mod jwt;
+pub mod known_certificate;
 pub mod pem;
 mod presented;
 pub mod protected_resource;

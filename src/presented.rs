@@ -1,12 +1,13 @@
 //! What the client presented in the TLS handshake, as Envoy tells it: in attributes of the connection, and in
 //! `x-forwarded-client-cert`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     certificate::Certificate,
     config::CertificateSource,
     headers::Headers,
+    known_certificate::KnownCertificate,
     pem,
     rejection::{Reason, Rejection},
     request::{Connection, Request},
@@ -23,25 +24,32 @@ const FIELD: &str = "x-forwarded-client-cert";
 pub(crate) fn certificate(
     source: CertificateSource,
     request: &Request,
-) -> Result<Option<Certificate>, Rejection> {
+) -> Result<Option<Arc<KnownCertificate>>, Rejection> {
     let connection = &request.connection;
     let digest =
         connection.sha256_peer_certificate_digest.as_deref().filter(|digest| !digest.is_empty());
-    let der = match source {
-        CertificateSource::Connection => from_attribute(connection, digest.is_some())?,
-        CertificateSource::Xfcc => from_xfcc(&request.headers, digest.is_some())?,
-    };
-    let Some(der) = der else { return Ok(None) };
-    let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
     let reported =
         digest.and_then(|digest| str::from_utf8(digest).ok()).and_then(Thumbprint::from_hex);
+    let known =
+        connection.known_certificate.as_ref().filter(|known| reported == Some(known.thumbprint()));
+    let der = match (source, known) {
+        // Whoever is known by this digest has the certificate of which certbound computed it.
+        (CertificateSource::Connection, Some(known)) => return Ok(Some(known.clone())),
+        (CertificateSource::Connection, None) => from_attribute(connection, digest.is_some())?,
+        (CertificateSource::Xfcc, _) => from_xfcc(&request.headers, digest.is_some())?,
+    };
+    let Some(der) = der else { return Ok(None) };
+    if let Some(known) = known.filter(|known| known.der() == der) {
+        return Ok(Some(known.clone()));
+    }
+    let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
     if reported != Some(certificate.thumbprint()) {
         return Err(Rejection::new(
             Reason::DigestMismatch,
             "the certificate is not the one of connection.sha256_peer_certificate_digest",
         ));
     }
-    Ok(Some(certificate))
+    Ok(Some(Arc::new(certificate.into())))
 }
 
 /// The certificates that the client presented beside its own, if Envoy tells them (`Chain` of

@@ -1,13 +1,12 @@
 //! The decision at protected resources: is the access token bound to the certificate of the connection (RFC 8705 §3)?
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     authenticate::{Outcome, Verdict, refusal, require_validity},
-    certificate::Certificate,
     config::{
         Config, Introspection, ProtectedResource, ReplacementToken, Requirement, TokenSource,
     },
@@ -17,6 +16,7 @@ use crate::{
     headers::Headers,
     json_object::JsonObject,
     jwt::{CompactJws, InvalidJwt, TokenBinding},
+    known_certificate::KnownCertificate,
     presented,
     rejection::{Place, Reason, Rejection},
     request::{Request, VerifiedToken},
@@ -141,7 +141,7 @@ struct Check<'a> {
     resource: &'a ProtectedResource,
     request: &'a Request,
     random: &'a mut dyn FnMut(&mut [u8]) -> bool,
-    certificate: Option<Rc<Certificate>>,
+    certificate: Option<Arc<KnownCertificate>>,
 }
 
 /// How an access token is sent.
@@ -166,7 +166,7 @@ impl<'a> Check<'a> {
             |rejection| refusal(self.config, rejection, Place::ProtectedResource),
             Outcome::Allowed,
         );
-        Verdict { outcome, client_id: None, certificate: self.certificate }
+        Verdict::new(outcome, None, self.certificate, self.request.now)
     }
 
     /// The one access token of the request, if there is one.
@@ -336,7 +336,7 @@ impl<'a> Check<'a> {
                     "the access token is bound to a certificate, and the client presented none",
                 )
             })?;
-        let certificate = self.certificate.insert(Rc::new(certificate));
+        let certificate = self.certificate.insert(certificate);
         if *thumbprint != certificate.thumbprint().to_string() {
             return not_bound("the access token is bound to another certificate");
         }

@@ -1,6 +1,11 @@
 //! What the filter was told of a request.
 
-use crate::{headers::Headers, jwt::TokenBinding, verified_payload::VerifiedPayload};
+use std::sync::Arc;
+
+use crate::{
+    headers::Headers, jwt::TokenBinding, known_certificate::KnownCertificate,
+    verified_payload::VerifiedPayload,
+};
 
 /// A request, whole where that matters.
 #[derive(Clone, Debug, Default)]
@@ -35,4 +40,6 @@ pub struct Connection {
     pub peer_certificate_valid: Option<bool>,
     /// `connection.sha256_peer_certificate_digest`: lower-case hexadecimal.
     pub sha256_peer_certificate_digest: Option<Vec<u8>>,
+    /// The certificate with that digest, in place of `connection.peer_certificate`, where it was parsed before.
+    pub known_certificate: Option<Arc<KnownCertificate>>,
 }

@@ -3,11 +3,12 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use crate::{
-    certificate::Certificate,
-    config::{Config, Signature},
+    config::{ChainHeader, Config, Signature},
     forward::require_length,
-    http_signature::{SignedRequest, Unsignable, content_digest},
+    headers::Headers,
+    http_signature::{Component, HttpMessageSignature, SignedRequest, Unsignable, content_digest},
     jws::Statement,
+    known_certificate::KnownCertificate,
     rejection::{Reason, Rejection},
     request::Request,
     sanitise::{HeaderChange, changed},
@@ -23,7 +24,7 @@ pub(crate) fn sign(
     signature: &Signature,
     request: &Request,
     body: Option<&[u8]>,
-    (certificate, client_id): (&Certificate, Option<&str>),
+    (certificate, client_id): (&KnownCertificate, Option<&str>),
     mut changes: Vec<HeaderChange>,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
@@ -45,10 +46,13 @@ pub(crate) fn sign(
             let digest = content_digest(body).into_bytes();
             changes.push(HeaderChange::Set("content-digest".into(), digest));
         }
-        // The fields as the server will see them.
-        let forwarded = changed(&changed(headers, &config.sanitiser.changes(headers)), &changes);
+        let forwarded = covered_fields(config, message_signature, headers, &changes);
         let signed = SignedRequest { fields: &forwarded.0, ..signed };
-        let ours = message_signature.sign(key, &signed, request.now, &nonce).map_err(unsignable)?;
+        let beginning = begins_with_certificate(config, message_signature, &changes)
+            .then_some(&certificate.beginning);
+        let ours = message_signature
+            .sign(key, &signed, request.now, &nonce, beginning)
+            .map_err(unsignable)?;
         let others = config.sanitiser.signatures_of_others(headers);
         for ((name, ours), others) in
             ["signature-input", "signature"].into_iter().zip(ours).zip(others)
@@ -58,6 +62,36 @@ pub(crate) fn sign(
         }
     }
     Ok(changes)
+}
+
+/// The fields that the signature covers, as the server will see them.
+fn covered_fields(
+    config: &Config,
+    signature: &HttpMessageSignature,
+    headers: &Headers,
+    changes: &[HeaderChange],
+) -> Headers {
+    let of_client = headers.0.iter().filter(|(name, _)| signature.covers(name)).cloned();
+    let of_client = Headers(of_client.collect());
+    let ours: Vec<HeaderChange> =
+        changes.iter().filter(|change| signature.covers(change.name())).cloned().collect();
+    if of_client.0.is_empty() {
+        return changed(&of_client, &ours);
+    }
+    changed(&changed(&of_client, &config.sanitiser.changes(headers)), &ours)
+}
+
+/// Whether the first line of the signature base is that of the certificate's header, and the same for every request with
+/// the certificate.
+fn begins_with_certificate(
+    config: &Config,
+    signature: &HttpMessageSignature,
+    changes: &[HeaderChange],
+) -> bool {
+    let header = &config.certificate_header;
+    signature.components.first().and_then(Component::lines_of_field) == Some(&header.name)
+        && !matches!(header.chain, ChainHeader::WithCertificate)
+        && changes.iter().any(|change| change.name() == header.name)
 }
 
 /// 128 random bits, which no other request has.

@@ -139,10 +139,16 @@ impl SigningSecret {
             }
             Self::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
             Self::HmacSha256(mac) => {
-                let mut mac = (**mac).clone();
-                mac.update(message);
-                mac.finalize().into_bytes().to_vec()
+                (**mac).clone().chain_update(message).finalize().into_bytes().to_vec()
             }
+        }
+    }
+
+    /// Takes in what many messages begin with, where the algorithm lets that be done once for all of them: with HMAC.
+    pub fn begin(&self, beginning: &[u8]) -> Option<Beginning> {
+        match self {
+            Self::EcdsaP256(_) | Self::Ed25519(_) => None,
+            Self::HmacSha256(mac) => Some(Beginning((**mac).clone().chain_update(beginning))),
         }
     }
 
@@ -184,6 +190,23 @@ impl SigningSecret {
             }),
         };
         if is_right { Ok(()) } else { Err(WrongSignature(self.algorithm())) }
+    }
+}
+
+/// What messages begin with, taken in with the key that signs them. `Debug` prints neither.
+#[derive(Clone)]
+pub struct Beginning(Hmac<Sha256>);
+
+impl Beginning {
+    /// The signature over the beginning and the rest of a message.
+    pub fn sign(&self, rest: &[u8]) -> Vec<u8> {
+        self.0.clone().chain_update(rest).finalize().into_bytes().to_vec()
+    }
+}
+
+impl fmt::Debug for Beginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hmac-sha256")
     }
 }
 

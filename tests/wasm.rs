@@ -413,6 +413,115 @@ mod the_certificate {
     }
 }
 
+mod a_known_certificate {
+    use super::*;
+
+    fn anchored() -> Value {
+        let mut configuration = configuration();
+        let client_ca = pki().get("client-ca").certificate_pem();
+        configuration["trust_anchors"] = json!({ "client-ca": { "certificates": client_ca } });
+        configuration
+    }
+
+    fn is_asked_for(exchange: &Exchange) -> bool {
+        exchange.host_calls.iter().any(|call| call.ends_with(" connection.peer_certificate"))
+    }
+
+    /// Each call costs about a microsecond in Envoy.
+    #[test]
+    fn is_allowed_with_few_calls_of_the_host() {
+        let mut envoy = start(&anchored());
+        let request = token_request(["client_id=payments"]);
+        let first = envoy.exchange(&presenting("payments"), &request);
+        assert_allowed(&first, "payments");
+        assert!(is_asked_for(&first));
+        let exchange = envoy.exchange(&presenting("payments"), &request);
+        assert_allowed(&exchange, "payments");
+        assert_eq!(
+            exchange.host_calls,
+            [
+                "proxy_get_header_map_pairs",
+                "proxy_get_property connection.sha256_peer_certificate_digest",
+                "proxy_get_buffer_bytes",
+                "proxy_get_current_time_nanoseconds",
+                "proxy_replace_header_map_value",
+                "proxy_replace_header_map_value",
+                "proxy_increment_metric",
+                "proxy_record_metric",
+                "proxy_set_property certbound.outcome",
+                "proxy_set_property certbound.client_id",
+                "proxy_set_property certbound.thumbprint",
+            ]
+        );
+    }
+
+    #[test]
+    fn is_not_read_again_and_takes_no_further_memory() {
+        let mut envoy = start(&anchored());
+        let request = token_request(["client_id=partner-app"]);
+        let mut cost = |rounds| {
+            let before = envoy.instructions();
+            for _ in 0..rounds {
+                assert_allowed(
+                    &envoy.exchange(&presenting("partner-app"), &request),
+                    "partner-app",
+                );
+            }
+            (envoy.instructions() - before, envoy.memory_bytes())
+        };
+        let (first, _) = cost(1);
+        let (_, memory) = cost(20);
+        let (again, memory_at_the_end) = cost(100);
+        assert!(again / 100 < first / 2, "{first} instructions, then {again} for 100 requests");
+        assert_eq!(memory_at_the_end, memory);
+    }
+
+    #[test]
+    fn is_told_from_others_in_the_same_vm() {
+        let mut envoy = start(&anchored());
+        for name in ["payments", "partner-app", "payments", "partner-app"] {
+            let request = token_request([format!("client_id={name}")]);
+            assert_allowed(&envoy.exchange(&presenting(name), &request), name);
+        }
+        let request = token_request(["client_id=payments"]);
+        let exchange = envoy.exchange(&presenting("partner-app"), &request);
+        assert_denied(&exchange, 401, "certificate_untrusted");
+        let without_digest =
+            presenting("payments").without("connection.sha256_peer_certificate_digest");
+        assert_denied(&envoy.exchange(&without_digest, &request), 401, "digest_mismatch");
+        for digest in ["payments", "0000"] {
+            let connection =
+                presenting("payments").with("connection.sha256_peer_certificate_digest", digest);
+            assert_denied(&envoy.exchange(&connection, &request), 401, "digest_mismatch");
+        }
+    }
+
+    #[test]
+    fn is_forgotten_with_the_configuration() {
+        let mut envoy = start(&anchored());
+        let request = token_request(["client_id=payments"]);
+        assert_allowed(&envoy.exchange(&presenting("payments"), &request), "payments");
+        let mut revoking = anchored();
+        revoking["trust_anchors"]["client-ca"]["certificates"] =
+            json!(pki().get("partner-ca").certificate_pem());
+        envoy.configure(revoking.to_string().as_bytes()).expect("it is right");
+        let exchange = envoy.exchange(&presenting("payments"), &request);
+        assert!(is_asked_for(&exchange));
+        assert_denied(&exchange, 401, "certificate_untrusted");
+    }
+
+    #[test]
+    fn is_none_that_was_refused() {
+        let mut envoy = start(&anchored());
+        for _ in 0..2 {
+            let request = token_request(["client_id=payments"]);
+            let exchange = envoy.exchange(&presenting("payments-rogue"), &request);
+            assert_denied(&exchange, 401, "certificate_untrusted");
+            assert!(is_asked_for(&exchange));
+        }
+    }
+}
+
 mod the_body {
     use super::*;
 

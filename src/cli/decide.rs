@@ -217,6 +217,7 @@ fn connection(presented: Vec<Vec<u8>>, verdict: EnvoyVerdict) -> Connection {
             format!("{:x}", Thumbprint::of(&certificate)).into_bytes(),
         ),
         peer_certificate: Some(pem::encode(&certificate).into_bytes()),
+        known_certificate: None,
     }
 }
 

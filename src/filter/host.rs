@@ -9,9 +9,10 @@ use proxy_wasm::{
 };
 
 use crate::{
-    config::Introspection,
+    config::{CertificateSource, Config, Introspection},
     headers::Headers,
     jwt::{Confirmation, TokenBinding},
+    known_certificate::KnownCertificates,
     request::{Connection, VerifiedToken},
     response::Response,
     sanitise::HeaderChange,
@@ -32,9 +33,11 @@ impl From<Status> for HostError {
 /// Header or trailer fields.
 pub(super) fn fields(map: MapType) -> Result<Headers, HostError> {
     let fields = hostcalls::get_map_bytes(map)?;
-    Ok(Headers(
-        fields.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
-    ))
+    let lower_case = |(mut name, value): (String, Vec<u8>)| {
+        name.make_ascii_lowercase();
+        (name, value)
+    };
+    Ok(Headers(fields.into_iter().map(lower_case).collect()))
 }
 
 /// Applies changes to header or trailer fields.
@@ -66,17 +69,29 @@ pub(super) fn replace(buffer: BufferType, size: usize, bytes: &[u8]) -> Result<(
     Ok(hostcalls::set_buffer(buffer, 0, size, bytes)?)
 }
 
-/// The downstream TLS connection.
-pub(super) fn connection() -> Result<Connection, HostError> {
-    Ok(Connection {
-        peer_certificate: attribute(&["connection", "peer_certificate"])?,
+/// The downstream TLS connection. Envoy writes the certificate as PEM whenever it is asked, so it is asked for those only
+/// that are not known by their digest; and for its verdict only where that counts.
+pub(super) fn connection(
+    config: &Config,
+    known_certificates: &mut KnownCertificates,
+) -> Result<Connection, HostError> {
+    let digest = attribute(&["connection", "sha256_peer_certificate_digest"])?;
+    let known_certificate =
+        digest.as_deref().and_then(|digest| known_certificates.with_digest(digest));
+    let peer_certificate = match (config.certificate_source, &known_certificate) {
+        (CertificateSource::Connection, None) => attribute(&["connection", "peer_certificate"])?,
+        _ => None,
+    };
+    let peer_certificate_valid = match config.relies_on_envoys_verdict() {
         // A boolean attribute is one byte.
-        peer_certificate_valid: attribute(&["connection", "peer_certificate_valid"])?
-            .map(|bytes| bytes == [1]),
-        sha256_peer_certificate_digest: attribute(&[
-            "connection",
-            "sha256_peer_certificate_digest",
-        ])?,
+        true => attribute(&["connection", "peer_certificate_valid"])?.map(|bytes| bytes == [1]),
+        false => None,
+    };
+    Ok(Connection {
+        peer_certificate,
+        peer_certificate_valid,
+        sha256_peer_certificate_digest: digest,
+        known_certificate,
     })
 }
 

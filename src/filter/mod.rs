@@ -18,9 +18,10 @@ use crate::{
     basic,
     config::{Config, Enforcement},
     headers::Headers,
+    known_certificate::KnownCertificates,
     protected_resource::{self, Answers},
     rejection::{Place, Reason, Rejection},
-    request::Request,
+    request::{Connection, Request},
     response::Response,
     sanitise::{HeaderChange, Sanitiser},
     trust::{self, VerdictCache},
@@ -52,8 +53,9 @@ struct Plugin {
 struct Active {
     config: Config,
     metrics: Metrics,
-    /// Starts empty with every configuration, so that a changed set or CRL counts at once.
+    /// Starts empty with every configuration, as does all that is remembered, so that a changed set or CRL counts at once.
     verdicts: RefCell<VerdictCache>,
+    known_certificates: RefCell<KnownCertificates>,
     /// What the introspection endpoint said.
     answers: RefCell<Answers>,
 }
@@ -111,7 +113,13 @@ fn configure(size: usize) -> Result<Active, String> {
         Enforcement::Enforce => info!("{}", config.summary()),
         Enforcement::Report => warn!("{}", config.summary()),
     }
-    Ok(Active { config, metrics, verdicts: RefCell::default(), answers: RefCell::default() })
+    Ok(Active {
+        config,
+        metrics,
+        verdicts: RefCell::default(),
+        known_certificates: RefCell::default(),
+        answers: RefCell::default(),
+    })
 }
 
 /// One request.
@@ -250,7 +258,7 @@ impl Stream {
         size: usize,
     ) -> Result<(Verdict, Option<Vec<u8>>), HostError> {
         let request = Request {
-            connection: host::connection()?,
+            connection: self.connection()?,
             body: host::buffer(BufferType::HttpRequestBody, size)?,
             now: host::now()?,
             headers,
@@ -260,6 +268,12 @@ impl Stream {
         let verdict = authenticate(&self.active.config, &request, &mut verdicts, &mut host::random);
         let scheme = request.headers.values("authorization").next().map(basic::scheme);
         Ok((verdict, scheme.map(<[u8]>::to_vec)))
+    }
+
+    fn connection(&self) -> Result<Connection, HostError> {
+        let active = &self.active;
+        let mut known = active.known_certificates.try_borrow_mut().map_err(|_| HostError)?;
+        host::connection(&active.config, &mut known)
     }
 
     fn refuse_for(&mut self, _: HostError) -> Action {
@@ -285,7 +299,10 @@ impl Stream {
             }
             _ => verdict,
         };
-        if let Some(line) = verdict.log_line(&host::source_address()) {
+        if let Ok(mut known) = self.active.known_certificates.try_borrow_mut() {
+            known.remember(&verdict);
+        }
+        if let Some(line) = verdict.log_line(host::source_address) {
             info!("{line}");
         }
         if self.report(&verdict).is_err() {
@@ -311,13 +328,7 @@ impl Stream {
         let metrics = &self.active.metrics;
         let (outcome, rejection) = match &verdict.outcome {
             Outcome::Allowed(_) => {
-                let days_left = match &verdict.certificate {
-                    Some(certificate) => {
-                        Some(certificate.not_after().saturating_sub(host::now()?) / SECONDS_PER_DAY)
-                    }
-                    None => None,
-                };
-                metrics.count_allowed(days_left)?;
+                metrics.count_allowed(verdict.certificate_days_left)?;
                 ("allowed", None)
             }
             Outcome::Denied(rejection) => {
@@ -342,5 +353,3 @@ impl Stream {
         Ok(())
     }
 }
-
-const SECONDS_PER_DAY: u64 = 86_400;

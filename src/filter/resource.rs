@@ -34,7 +34,7 @@ impl Stream {
         let active = self.active.clone();
         let resource = active.config.protected_resources.get(index).ok_or(HostError)?;
         let request = Request {
-            connection: host::connection()?,
+            connection: self.connection()?,
             body: host::buffer(BufferType::HttpRequestBody, size)?,
             now: host::now()?,
             headers: held.headers,

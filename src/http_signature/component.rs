@@ -14,6 +14,8 @@ use crate::client_cert::byte_sequence;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Component {
     identifier: Item,
+    /// The identifier's serialisation, as it stands in signature bases.
+    serialised: String,
     source: Source,
 }
 
@@ -124,12 +126,17 @@ impl Component {
             _ if name.starts_with('@') => Err(InvalidComponent::Derived),
             _ => Err(InvalidComponent::FieldName),
         }?;
-        Ok(Self { identifier, source })
+        Ok(Self { serialised: identifier.serialize(), identifier, source })
     }
 
     /// The component name, without parameters.
     pub fn name(&self) -> &str {
         self.identifier.bare_item.as_string().map(StringRef::as_str).unwrap_or_default()
+    }
+
+    /// The identifier as it stands in a signature base.
+    pub(super) fn serialised(&self) -> &str {
+        &self.serialised
     }
 
     /// The identifier, for `Signature-Input`.
@@ -142,6 +149,14 @@ impl Component {
         match &self.source {
             Source::Field(_, FieldForm::Member(_)) => None,
             Source::Field(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name of the field, if this is one and its lines as they are.
+    pub(crate) fn lines_of_field(&self) -> Option<&String> {
+        match &self.source {
+            Source::Field(name, FieldForm::Lines) => Some(name),
             _ => None,
         }
     }
@@ -189,7 +204,7 @@ impl Component {
 /// Prints the identifier.
 impl fmt::Display for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.identifier.serialize())
+        f.write_str(&self.serialised)
     }
 }
 

@@ -2,12 +2,16 @@
 
 mod component;
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use sfv::{KeyRef, ListSerializer, StringRef};
 use sha2::{Digest as _, Sha256};
 
-use crate::{client_cert::byte_sequence, endpoint::split_target, signing_key::SigningKey};
+use crate::{
+    client_cert::byte_sequence,
+    endpoint::split_target,
+    signing_key::{Beginning, SigningKey},
+};
 pub use component::{Component, InvalidComponent};
 
 /// What of a request can be covered.
@@ -86,13 +90,24 @@ impl SignatureBase {
         parameters: &SignatureParameters<'_>,
         request: &SignedRequest<'_>,
     ) -> Result<Self, Unsignable> {
+        Self::after(&[], components, parameters, request)
+    }
+
+    /// The base without the lines of the first components, `known`.
+    fn after(
+        known: &[Component],
+        others: &[Component],
+        parameters: &SignatureParameters<'_>,
+        request: &SignedRequest<'_>,
+    ) -> Result<Self, Unsignable> {
         let mut base = String::new();
         let mut list = ListSerializer::new();
         let mut covered = list.inner_list();
-        for component in components {
+        covered.items(known.iter().map(Component::identifier));
+        for component in others {
             let Some(value) = component.value(request)? else { continue };
             covered.items([component.identifier()]);
-            base.push_str(&format!("{component}: {value}\n"));
+            base.extend([component.serialised(), ": ", &value, "\n"]);
         }
         let mut serializer = covered.finish();
         for (name, value) in [("created", parameters.created), ("expires", parameters.expires)] {
@@ -165,7 +180,9 @@ impl HttpMessageSignature {
         self.components.iter().any(|component| component.name() == field)
     }
 
-    /// Signs a request and returns the members to be added to `Signature-Input` and `Signature`.
+    /// Signs a request and returns the members to be added to `Signature-Input` and `Signature`. `beginning` is given where
+    /// the first component is there and the same in all requests that it is given with: its line is put there, if that is
+    /// of use, and taken from there.
     ///
     /// # Errors
     /// When a covered component cannot be signed.
@@ -175,6 +192,7 @@ impl HttpMessageSignature {
         request: &SignedRequest<'_>,
         created: u64,
         nonce: &str,
+        beginning: Option<&OnceLock<Beginning>>,
     ) -> Result<[String; 2], Unsignable> {
         let parameters = SignatureParameters {
             created: Some(created),
@@ -184,11 +202,26 @@ impl HttpMessageSignature {
             alg: Some(key.secret.algorithm()),
             tag: Some(TAG),
         };
-        let base = SignatureBase::new(&self.components, &parameters, request)?;
-        let signature = key.secret.sign(base.base.as_bytes());
+        let components = self.components.split_at_checked(1);
+        let (signature, signature_params) = match (beginning.and_then(OnceLock::get), components) {
+            (Some(beginning), Some((known, others))) => {
+                let rest = SignatureBase::after(known, others, &parameters, request)?;
+                (beginning.sign(rest.base.as_bytes()), rest.signature_params)
+            }
+            _ => {
+                let base = SignatureBase::new(&self.components, &parameters, request)?;
+                if let (Some(beginning), Some(line)) =
+                    (beginning, base.base.split_inclusive('\n').next())
+                    && let Some(begun) = key.secret.begin(line.as_bytes())
+                {
+                    let _ = beginning.set(begun);
+                }
+                (key.secret.sign(base.base.as_bytes()), base.signature_params)
+            }
+        };
         let label = &self.label;
         Ok([
-            format!("{label}={}", base.signature_params),
+            format!("{label}={signature_params}"),
             format!("{label}={}", byte_sequence(&signature)),
         ])
     }

@@ -24,6 +24,12 @@ struct PathKey {
     anchors: [u8; 32],
 }
 
+impl PathKey {
+    fn new(anchors: &TrustAnchors, end_entity: &Certificate) -> Self {
+        Self { thumbprint: end_entity.thumbprint(), anchors: anchors.id() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct DenialKey {
     path: PathKey,
@@ -57,6 +63,21 @@ impl VerdictCache {
         }
     }
 
+    /// Whether a path is known, which needs nothing that the client presented besides its certificate.
+    pub fn knows_path(
+        &mut self,
+        anchors: &TrustAnchors,
+        end_entity: &Certificate,
+        now: u64,
+    ) -> bool {
+        self.path(&PathKey::new(anchors, end_entity), now).is_some()
+    }
+
+    fn path(&mut self, key: &PathKey, now: u64) -> Option<VerifiedPath> {
+        let path = self.paths.get(key)?;
+        (path.valid_from..=path.valid_until).contains(&now).then_some(path)
+    }
+
     /// [`TrustAnchors::verify`], unless the answer is known.
     ///
     /// # Errors
@@ -68,10 +89,8 @@ impl VerdictCache {
         presented_intermediates: &[Vec<u8>],
         now: u64,
     ) -> Result<VerifiedPath, PathError> {
-        let key = PathKey { thumbprint: end_entity.thumbprint(), anchors: anchors.id() };
-        if let Some(path) = self.paths.get(&key)
-            && (path.valid_from..=path.valid_until).contains(&now)
-        {
+        let key = PathKey::new(anchors, end_entity);
+        if let Some(path) = self.path(&key, now) {
             return Ok(path);
         }
         let parts: Vec<&[u8]> = presented_intermediates.iter().map(Vec::as_slice).collect();

@@ -86,6 +86,7 @@ fn presented(pki: &Pki, name: &str) -> Presented {
             peer_certificate: Some(identity.certificate_pem().into_bytes()),
             peer_certificate_valid: Some(pki.is_trusted(name)),
             sha256_peer_certificate_digest: Some(hexadecimal.clone().into_bytes()),
+            known_certificate: None,
         },
         der: identity.certificate_der.clone(),
         thumbprint: data_encoding::BASE64URL_NOPAD.encode(&thumbprint),
