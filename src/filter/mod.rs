@@ -20,6 +20,7 @@ use crate::{
     headers::Headers,
     known_certificate::KnownCertificates,
     protected_resource::{self, Answers},
+    rehearsal::rehearse,
     rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
     response::Response,
@@ -107,6 +108,7 @@ fn configure(size: usize) -> Result<Active, String> {
             warn!("trust_anchors.{name}: {warning}");
         }
     }
+    rehearse(&config, now, &mut host::random);
     let metrics = Metrics::define().map_err(unavailable)?;
     metrics::tell_expiries(&config.trust_anchors).map_err(unavailable)?;
     match config.enforcement {
