@@ -115,11 +115,13 @@ bench: $(BENCH) ## Measure certbound in Envoy beside Lua and ext_authz, and writ
 	node bench/envoy/$(if $(ONLY),compare,bench).mjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(subst $(comma), ,$(ONLY))
 
 .PHONY: microbench
-microbench: .toolchain ## Measure path validation natively and in V8 (tables on standard output)
+microbench: $(WASM) ## Measure decisions and path validation: counted in the compiled filter, timed in V8 and natively
+	@printf 'the compiled filter, counted\n\n'
+	@CERTBOUND_WASM=$(CURDIR)/$(WASM) cargo bench --locked --quiet --profile dev -p certbound-bench --bench filter
 	@cargo build --locked --release --quiet -p certbound-bench
 	@$(REPRODUCIBLE) cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
-	@printf '\nnative\n\n' && target/release/certbound-bench
 	@printf '\nWebAssembly in V8\n\n' && node --no-warnings bench/wasi.mjs target/wasm32-wasip1/release/certbound-bench.wasm
+	@printf '\nnative\n\n' && target/release/certbound-bench
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))

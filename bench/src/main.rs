@@ -1,6 +1,7 @@
-//! What it costs to verify a certification path: the first time, and when the verdict is remembered.
+//! What it costs to decide on a request, and to verify a certification path: the first time, and when the verdict is
+//! remembered.
 //!
-//! `make bench` runs this program twice, natively and as wasm32-wasip1 in Node's V8, the engine that Envoy embeds.
+//! `make microbench` runs this program twice, natively and as wasm32-wasip1 in Node's V8, the engine that Envoy embeds.
 
 #![allow(
     clippy::expect_used,
@@ -15,10 +16,8 @@ use certbound::{
     certificate::Certificate,
     trust::{TrustAnchors, UnknownRevocationStatus, VerdictCache},
 };
+use certbound_bench::{NOW, Worker, scenarios};
 use demo_pki::{CertificateTemplate, Identity, Key};
-
-/// 2030-01-01, within the validity of all that is made here.
-const NOW: u64 = 1_893_456_000;
 
 /// A client's certificate, what it presents with it, and the anchors.
 struct Chain {
@@ -106,7 +105,30 @@ fn report(name: &str, chain: &Chain, is_valid: bool) {
     println!("| {name} | {first:.0} | {again:.2} |");
 }
 
+/// Decides on the requests of a client that is known, again and again.
+fn report_decisions() {
+    println!("| request | µs |");
+    println!("|---|---|");
+    for scenario in scenarios() {
+        let mut worker = Worker::new(scenario.config());
+        let request = scenario.request();
+        let decision = microseconds(|| {
+            for _ in 0..100 {
+                black_box(worker.handle(request.clone()));
+            }
+        });
+        let copy = microseconds(|| {
+            for _ in 0..100 {
+                black_box(request.clone());
+            }
+        });
+        println!("| {} | {:.2} |", scenario.name, (decision - copy) / 100.0);
+    }
+}
+
 fn main() {
+    report_decisions();
+    println!();
     println!("| chain | first verdict, µs | remembered, µs |");
     println!("|---|---|---|");
     report("P-256, issued by the anchor", &straight(Key::p256, 0), true);
