@@ -377,6 +377,116 @@ fn nothing_is_said_of_what_is_right_or_unknown() {
 }
 
 #[test]
+fn ways_past_certbound_are_named() {
+    let document = bootstrap(&anchored());
+    let chain = &document["static_resources"]["listeners"][0]["filter_chains"][0];
+    let router = json!([{ "name": "router" }]);
+    let mut bare = chain.clone();
+    bare["filters"][0]["typed_config"]["http_filters"] = router.clone();
+    let bare = |path: &str, value: Value| {
+        changed(json!({ "a": bare.clone() }), &[(path, value)])["a"].clone()
+    };
+    let manager = "a.filters[0].typed_config";
+    let with_chain = |chain: &Value| {
+        let chains =
+            json!([document["static_resources"]["listeners"][0]["filter_chains"][0], chain]);
+        changed(document.clone(), &[(&full("listener.filter_chains"), chains)])
+    };
+    let tcp = |cluster: &str| {
+        json!({ "filters": [{ "name": "tcp", "typed_config": {
+            "@type": of_type("extensions.filters.network.tcp_proxy.v3.TcpProxy"), "cluster": cluster } }] })
+    };
+    let same = bare("a.name", "same".into());
+    let other = format!("{}.filters[0].typed_config", full("listener.filter_chains[1]"));
+    let filters = format!("{other}.http_filters");
+    assert_eq!(warnings("chain-bare", &with_chain(&same)), [filters.as_str()]);
+    assert_eq!(warnings("chain-tcp", &with_chain(&tcp("server"))), [format!("{other}.cluster")]);
+    let default =
+        changed(document.clone(), &[(&full("listener.default_filter_chain"), same.clone())]);
+    let default_filters =
+        full("listener.default_filter_chain.filters[0].typed_config.http_filters");
+    assert_eq!(warnings("chain-default", &default), [default_filters]);
+
+    // To other servers, only elsewhere than to endpoints, or with a filter that is delivered and may be certbound.
+    let to = |route: Value| {
+        bare(&format!("{manager}.route_config.virtual_hosts"), json!([{ "routes": [route] }]))
+    };
+    let delivered = json!([{ "name": "a", "config_discovery": {} }]);
+    for (index, chain) in [
+        tcp("another"),
+        to(json!({ "match": { "prefix": "/" }, "route": { "cluster": "another" } })),
+        to(json!({ "match": { "prefix": "/login" }, "route": { "cluster": "server" } })),
+        bare(&format!("{manager}.http_filters"), delivered.clone()),
+        chain.clone(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let expected: &[&str] = &[];
+        let warnings = warnings(&format!("chain-{index}"), &with_chain(chain));
+        let warnings: Vec<_> =
+            warnings.iter().filter(|path| path.contains("filter_chains[1]")).collect();
+        assert_eq!(warnings, expected, "{chain}");
+    }
+    let regex =
+        to(json!({ "match": { "safe_regex": { "regex": ".*" } }, "route": { "weighted_clusters": {
+        "clusters": [{ "name": "another" }, { "name": "server" }] } } }));
+    assert_eq!(warnings("chain-regex", &with_chain(&regex)), [filters]);
+
+    // Another listener: of the bootstrap, of a dump, of a file for LDS.
+    let second = json!({ "name": "internal", "filter_chains": [same] });
+    let first = document["static_resources"]["listeners"][0].clone();
+    let end = "filter_chains[0].filters[0].typed_config.http_filters";
+    for (name, document, expected) in [
+        (
+            "static",
+            json!({ "static_resources": { "listeners": [first, second] } }),
+            "static_resources.listeners[1]",
+        ),
+        (
+            "dump",
+            json!({ "configs": [{
+                "static_listeners": [{ "listener": first }],
+                "dynamic_listeners": [{ "active_state": { "listener": second } }],
+            }] }),
+            "configs[0].dynamic_listeners[0].active_state.listener",
+        ),
+        ("lds", json!({ "resources": [first, second] }), "resources[1]"),
+    ] {
+        assert_eq!(warnings(&format!("listener-{name}"), &document), [format!("{expected}.{end}")]);
+    }
+
+    // Some of the requests at the same listener.
+    let upgrade = |filters: Value| {
+        let upgrades = json!([{ "upgrade_type": "websocket", "filters": filters }]);
+        changed(document.clone(), &[(&full("http.upgrade_configs"), upgrades)])
+    };
+    assert_eq!(warnings("upgrade", &upgrade(router)), [full("http.upgrade_configs[0].filters")]);
+    assert_eq!(warnings("upgrade-delivered", &upgrade(delivered)), [""; 0]);
+    assert_eq!(warnings("upgrade-same", &upgrade(Value::Null)), [""; 0]);
+    let filter = full("http.http_filters[1].typed_config");
+    let inner = document.pointer(&pointer(&filter)).unwrap();
+    let matcher = json!({
+        "@type": of_type("extensions.common.matching.v3.ExtensionWithMatcher"),
+        "extension_config": { "name": "inner", "typed_config": inner },
+    });
+    let matched = changed(document.clone(), &[(&filter, matcher)]);
+    assert_eq!(warnings("matcher", &matched), [filter.clone()]);
+    let optional = changed(matched, &[(&full("http.http_filters[1].is_optional"), true.into())]);
+    assert_eq!(
+        warnings("matcher-optional", &optional),
+        [full("http.http_filters[1].is_optional"), filter]
+    );
+    let share = json!({ "clusters": [{ "name": "server", "typed_per_filter_config": { "front": {
+        "@type": of_type("config.route.v3.FilterConfig"), "disabled": true } } }] });
+    let shared = changed(document.clone(), &[(&full("route.weighted_clusters"), share)]);
+    assert_eq!(
+        warnings("share", &shared),
+        [full("route.weighted_clusters.clusters[0].typed_per_filter_config.front.disabled")]
+    );
+}
+
+#[test]
 fn a_token_filter_behind_certbound_is_told_from_none() {
     let mut document = bootstrap(&rich());
     let filters = document.pointer_mut(&pointer(&format!("{MANAGER}.http_filters"))).unwrap();

@@ -3,6 +3,7 @@
 //! Istio's has no listener, a secret comes by SDS) is taken to be right.
 
 mod connection_manager;
+mod detours;
 mod downstream_tls;
 mod routes;
 
@@ -28,6 +29,10 @@ struct Configured<'a> {
     written: &'a Value,
 }
 
+fn is_listener(message: &&Message<'_>) -> bool {
+    message.get("filter_chains").or(message.get("default_filter_chain")).is_some()
+}
+
 /// Everything that surrounds the filter and does not suit it.
 pub(super) fn warnings(
     filter: &Filter<'_>,
@@ -39,15 +44,14 @@ pub(super) fn warnings(
     let mut warnings = Vec::new();
     // From the inside out.
     let mut enclosing = filter.enclosing.iter().rev();
-    let entry = filter.enclosing.last();
     if let Some(manager) = enclosing.find_map(|message| message.unpacked(CONNECTION_MANAGER)) {
+        let within = filter.enclosing.get(enclosing.len().saturating_add(1)..).unwrap_or_default();
+        let entry = within.iter().find(|message| message.text("name").is_some());
         warnings.extend(connection_manager::warnings(&manager, entry, &configured));
+        warnings.extend(detours::warnings(&manager, filter, within, &configured));
         let chain = enclosing.find(|message| message.get("filters").is_some());
         warnings
             .extend(chain.iter().flat_map(|chain| downstream_tls::warnings(chain, &configured)));
-        let is_listener = |message: &&Message<'_>| {
-            message.get("filter_chains").or(message.get("default_filter_chain")).is_some()
-        };
         warnings.extend(enclosing.find(is_listener).and_then(|listener| {
             connection_manager::small_buffer(
                 listener,

@@ -1,5 +1,7 @@
 //! The routes by which requests go on, where they stand in the connection manager itself.
 
+use std::collections::BTreeSet;
+
 use certbound::endpoint::PathMatch;
 use serde_json::Value;
 
@@ -31,7 +33,8 @@ pub(super) fn warnings(
     let configurations = manager.message("route_config");
     let hosts = virtual_hosts(manager);
     let routes: Vec<Message<'_>> = hosts.iter().flat_map(|host| host.messages("routes")).collect();
-    for level in configurations.iter().chain(&hosts).chain(&routes) {
+    let shares: Vec<Message<'_>> = routes.iter().flat_map(shares).collect();
+    for level in configurations.iter().chain(&hosts).chain(&routes).chain(&shares) {
         warnings.extend(disabled(level, name));
     }
     for host in &hosts {
@@ -51,6 +54,38 @@ pub(super) fn warnings(
 fn virtual_hosts<'a>(manager: &Message<'a>) -> Vec<Message<'a>> {
     let configuration = manager.message("route_config");
     configuration.map(|configuration| configuration.messages("virtual_hosts")).unwrap_or_default()
+}
+
+/// The clusters among which a route divides its requests, each with settings of its own.
+fn shares<'a>(route: &Message<'a>) -> Vec<Message<'a>> {
+    let weighted = route.message("route").and_then(|action| action.message("weighted_clusters"));
+    weighted.map(|weighted| weighted.messages("clusters")).unwrap_or_default()
+}
+
+/// Every cluster to which requests for an endpoint may go.
+pub(super) fn clusters_of_endpoints<'a>(
+    manager: &Message<'a>,
+    configured: &Configured<'_>,
+) -> BTreeSet<&'a str> {
+    let mut clusters = BTreeSet::new();
+    for host in virtual_hosts(manager) {
+        for endpoint in &configured.config.endpoints {
+            let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &endpoint.path;
+            for route in host.messages("routes") {
+                let takes = takes(&route, path);
+                if takes == Some(false) {
+                    continue;
+                }
+                let action = route.message("route");
+                clusters.extend(action.and_then(|action| action.text("cluster")));
+                clusters.extend(shares(&route).iter().filter_map(|share| share.text("name")));
+                if takes == Some(true) {
+                    break;
+                }
+            }
+        }
+    }
+    clusters
 }
 
 /// The route that takes a path for certain.
