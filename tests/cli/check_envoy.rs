@@ -487,6 +487,41 @@ fn ways_past_certbound_are_named() {
 }
 
 #[test]
+fn headers_that_routes_write_over_certbounds_are_named() {
+    let adding =
+        |name: &str| json!([{ "header": { "key": name, "value": "%DOWNSTREAM_PEER_CERT%" } }]);
+    let mut named = anchored();
+    named["thumbprint_header"] = "X-Thumbprint".into();
+    named["client_id_header"] = "X-Client".into();
+    let share = full("route.weighted_clusters");
+    for (index, (level, name, is_named)) in [
+        (full("http.route_config"), "client-cert", true),
+        (full("host.routes[1]"), "Client-Cert", true),
+        (full("host.routes[1]"), "x-thumbprint", true),
+        (format!("{share}.clusters[0]"), "x-client", true),
+        (full("host.routes[1]"), "x-request-start", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let of = |configuration: &Value| {
+            let shares = json!({ "clusters": [{ "name": "server" }] });
+            let changes = [
+                (share.as_str(), shares),
+                (&format!("{level}.request_headers_to_add"), adding(name)),
+            ];
+            warnings(&format!("over-{index}"), &changed(bootstrap(configuration), &changes))
+        };
+        let key = format!("{level}.request_headers_to_add[0].header.key");
+        let expected = if is_named { vec![key] } else { vec![] };
+        assert_eq!(of(&named), expected, "{name}");
+        // As docs/rollout.md has it, until certbound decides.
+        let reporting = with(named.clone(), "enforcement", "report".into());
+        assert_eq!(of(&reporting), [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn a_token_filter_behind_certbound_is_told_from_none() {
     let mut document = bootstrap(&rich());
     let filters = document.pointer_mut(&pointer(&format!("{MANAGER}.http_filters"))).unwrap();

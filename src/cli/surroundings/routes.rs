@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use certbound::endpoint::PathMatch;
+use certbound::{config::Enforcement, endpoint::PathMatch};
 use serde_json::Value;
 
 use super::Configured;
@@ -36,6 +36,7 @@ pub(super) fn warnings(
     let shares: Vec<Message<'_>> = routes.iter().flat_map(shares).collect();
     for level in configurations.iter().chain(&hosts).chain(&routes).chain(&shares) {
         warnings.extend(disabled(level, name));
+        warnings.extend(written_over(level, configured));
     }
     for host in &hosts {
         let mut seen: Vec<String> = Vec::new();
@@ -142,6 +143,32 @@ fn disabled(level: &Message<'_>, name: &str) -> Option<Finding> {
              leaves requests elsewhere than at its endpoints alone but for these headers",
         )
     })
+}
+
+/// A header of certbound's that Envoy writes after all filters, for whichever certificate. That is how to introduce
+/// certbound (docs/rollout.md), and over once it decides.
+fn written_over(level: &Message<'_>, configured: &Configured<'_>) -> Vec<Finding> {
+    let config = configured.config;
+    if config.enforcement == Enforcement::Report {
+        return Vec::new();
+    }
+    let is_own = |name: &str| {
+        let others = config.thumbprint_header.iter().chain(&config.client_id_header);
+        let mut own = config.certificate_header.names().chain(others.map(String::as_str));
+        own.any(|own| own.eq_ignore_ascii_case(name))
+    };
+    let added = level.messages("request_headers_to_add");
+    let headers = added.iter().filter_map(|added| added.message("header"));
+    headers
+        .filter(|header| header.text("key").is_some_and(is_own))
+        .map(|header| {
+            Finding::new(
+                &header.at("key"),
+                "Envoy writes this header after certbound, also for clients that certbound did not authenticate, and the server \
+                 takes it for certbound's: remove it here",
+            )
+        })
+        .collect()
 }
 
 /// What a route of an endpoint does to requests so that the server refuses their signature.
