@@ -66,8 +66,10 @@ fn integer(text: &str) -> Option<i64> {
 /// Envoy's own limit is lower; what is deeper would only exhaust the stack.
 const MAXIMUM_DEPTH: usize = 100;
 
-/// Aliases can make a few bytes into any number of nodes.
+/// Aliases can make a few bytes into any number of nodes. Text counts as a node for each so many bytes begun, since it is
+/// copied as well.
 const MAXIMUM_NODES: usize = 1_000_000;
+const BYTES_PER_NODE: usize = 64;
 
 #[derive(Default)]
 struct Composer {
@@ -93,6 +95,7 @@ impl Composer {
     fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), InvalidYaml> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let nodes = text.len().div_ceil(BYTES_PER_NODE).max(1);
                 let is_string = style != ScalarStyle::Plain
                     || tag.is_some_and(|tag| matches!(tag.parts(), ("!", "") | ("", "!")));
                 let value = match self.open.last() {
@@ -102,8 +105,8 @@ impl Composer {
                     _ if is_string => Value::String(text.into_owned()),
                     _ => plain(&text),
                 };
-                self.count(1, span)?;
-                self.node(value, 1, anchor, span)
+                self.count(nodes, span)?;
+                self.node(value, nodes, anchor, span)
             }
             Event::Alias(anchor) => {
                 // An alias to the collection that it stands in is to a node that has no end yet.
@@ -338,5 +341,10 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
         }
         assert_eq!(fault(&bomb), Fault::TooLarge);
+        // Few nodes, and many bytes.
+        let text = "x".repeat(100_000);
+        let copies = |count| format!("a: &a {text}\nb: [{}]\n", "*a, ".repeat(count));
+        assert_eq!(fault(&copies(10_000)), Fault::TooLarge);
+        assert!(documents(&copies(100)).is_ok());
     }
 }
