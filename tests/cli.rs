@@ -204,6 +204,38 @@ fn check_rejects_a_signing_key_that_is_set_but_wrong() {
     assert!(!run.problems.contains("not to be shown"), "{}", run.problems);
 }
 
+/// One level too high, as it is easily written.
+#[test]
+fn check_shows_no_secret_that_stands_where_its_object_should() {
+    const SECRET: &str = "x\", expected not to be shown";
+    for (index, (key, value)) in [
+        ("upstream_authentication", json!(SECRET)),
+        ("upstream_authentication", json!({ "basic": SECRET })),
+        ("upstream_authentication", json!({ "header": SECRET })),
+        ("signature", json!({ "http_message_signature": {}, "keys": SECRET })),
+        ("signature", json!({ "http_message_signature": {}, "keys": [SECRET] })),
+        (
+            "protected_resources",
+            json!([{ "path": "/a", "token": "introspection", "introspection": SECRET }]),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let run = check(
+            &format!("misplaced-{index}.json"),
+            with(configuration(), key, value).to_string(),
+        );
+        assert_eq!((run.status, paths(&run, "errors").len()), (1, 1), "{}", run.output);
+        assert!(!run.output.contains("not to be shown"), "{}", run.output);
+        let message = run.json()["errors"][0]["message"].clone();
+        assert!(
+            message.as_str().unwrap().starts_with("invalid type: text, expected a"),
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn check_reads_a_plugin_configuration_in_json_and_in_yaml() {
     let run = check("plain.json", configuration().to_string());

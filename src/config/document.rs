@@ -117,8 +117,21 @@ pub(super) fn read<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
     })
 }
 
-/// serde says what it expected in the names of Rust's types.
+/// serde says what it expected in the names of Rust's types, and quotes text where it expected something else: that may be
+/// a secret which stands one level too high.
 fn in_plain_words(message: &str) -> String {
+    let is_quoting = ["invalid type: string \"", "invalid value: string \""]
+        .iter()
+        .any(|s| message.starts_with(s));
+    let expected = message.rsplit_once("\", expected ").filter(|_| is_quoting);
+    let message = match expected {
+        Some((_, expected)) => format!("invalid type: text, expected {expected}"),
+        None => message.to_owned(),
+    };
+    let message = match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        None => message,
+    };
     message
         .replace("expected usize", "expected a number")
         .replace("expected u64", "expected a number")
