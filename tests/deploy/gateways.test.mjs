@@ -91,6 +91,11 @@ describe('Kubernetes', () => {
     assertAsInReference(clients);
     assert.throws(() => assertAsInReference({ ...clients, per_connection_buffer_limit_bytes: 1 }), /per_connection_buffer_limit_bytes/);
   });
+  test('the metrics have the labels and buckets of envoy.yaml, which rules and dashboard expect', () => {
+    const { stats_config: expected } = document('envoy.yaml');
+    assert.ok(expected);
+    assert.deepEqual(document('deploy/kubernetes/envoy.yaml').stats_config, expected);
+  });
 });
 
 describe('Istio', () => {
