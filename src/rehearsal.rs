@@ -67,12 +67,12 @@ mod tests {
         });
         configuration.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let config = Config::parse(configuration.to_string().as_bytes(), &|_| None).unwrap();
-        let mut nonces = 0;
+        let mut nonces = Vec::new();
         rehearse(&config, 1_893_456_000, &mut |_| {
-            nonces += 1;
+            nonces.push(());
             true
         });
-        nonces
+        nonces.len()
     }
 
     #[test]
