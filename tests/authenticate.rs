@@ -133,12 +133,20 @@ mod a_known_certificate {
         let pki = Pki::new();
         let mut configuration = json!({
             "endpoints": [{ "path": "/oauth/token" }],
-            "trust_anchors": { "clients": { "certificates": pki.get("client-ca").certificate_pem() } },
+            "trust_anchors": { "clients": {
+                "certificates": pki.get("client-ca").certificate_pem(),
+                "intermediates": pki.get("intermediate-ca").certificate_pem(),
+            } },
             "clients": [
                 {
                     "client_id": "payments",
                     "token_endpoint_auth_method": "tls_client_auth",
                     "tls_client_auth_subject_dn": "CN=payments,O=Example Bank,C=SE",
+                },
+                {
+                    "client_id": "via-intermediate",
+                    "token_endpoint_auth_method": "tls_client_auth",
+                    "tls_client_auth_subject_dn": "CN=via-intermediate",
                 },
                 {
                     "client_id": "partner-app",
@@ -171,7 +179,8 @@ mod a_known_certificate {
             let digest = hex_digest(identity).into_bytes();
             let known_certificate = self.known.with_digest(&digest);
             let is_known = known_certificate.is_some();
-            let xfcc = cases::certificate_forms::xfcc(identity, true);
+            // What is presented besides the certificate changes with time.
+            let xfcc = cases::certificate_forms::xfcc(identity, now.is_multiple_of(2));
             let fields = [
                 (":method", "POST"),
                 (":path", "/oauth/token"),
@@ -233,7 +242,7 @@ mod a_known_certificate {
             let config = configuration(change.clone());
             let mut worker = Worker::default();
             for round in 0..3 {
-                for name in ["payments", "partner-app", "payments-rotated"] {
+                for name in ["payments", "via-intermediate", "partner-app", "payments-rotated"] {
                     let client_id = name.trim_end_matches("-rotated");
                     let now = NOW + round;
                     let verdict = worker.decide(&config, name, client_id, now);
