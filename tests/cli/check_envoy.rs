@@ -471,7 +471,7 @@ fn ways_past_certbound_are_named() {
         "extension_config": { "name": "inner", "typed_config": inner },
     });
     let matched = changed(document.clone(), &[(&filter, matcher)]);
-    assert_eq!(warnings("matcher", &matched), [filter.clone()]);
+    assert_eq!(warnings("matcher", &matched), [filter.as_str()]);
     let optional = changed(matched, &[(&full("http.http_filters[1].is_optional"), true.into())]);
     assert_eq!(
         warnings("matcher-optional", &optional),
