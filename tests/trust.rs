@@ -15,8 +15,8 @@ use demo_pki::{
     dns_name, email, extended_key_usage, ip_address, uri,
     x509_cert::{
         der::{
-            Encode,
-            asn1::{ObjectIdentifier, OctetString},
+            Decode, Encode,
+            asn1::{Any, ObjectIdentifier, OctetString},
         },
         ext::{
             Extension,
@@ -254,6 +254,29 @@ fn the_end_entity_certificate_is_for_client_authentication() {
     let any = extended_key_usage::ANY_EXTENDED_KEY_USAGE;
     assert_eq!(with(&[any], KeyUsages::DigitalSignature), wrong);
     assert_eq!(with(&[client_auth], KeyUsages::KeyAgreement), wrong);
+}
+
+/// The same certificate without version and extensions, as `openssl x509 -req` makes them by itself.
+fn of_version_1(identity: &Identity) -> Identity {
+    let mut certificate = Vec::<Any>::from_der(&identity.certificate_der).unwrap();
+    let [tbs, ..] = certificate.as_mut_slice() else { panic!("it has three parts") };
+    let mut fields: Vec<Any> = tbs.decode_as().unwrap();
+    fields.remove(0);
+    fields.pop();
+    *tbs = Any::encode_from(&fields).unwrap();
+    let mut identity = identity.clone();
+    identity.certificate_der = certificate.to_der().unwrap();
+    identity
+}
+
+#[test]
+fn a_certificate_without_extensions_is_no_client_s() {
+    let root = root("root");
+    let anchors = trusting(&[&root]);
+    let client = client_of(&root);
+    assert!(verify(&anchors, &client, &[]).is_ok());
+    let error = verify(&anchors, &of_version_1(&client), &[]);
+    assert_eq!(error, untrusted(PathProblem::EndEntityVersion));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use der::{Decode as _, Encode as _, oid::ObjectIdentifier};
 use sha2::{Digest as _, Sha256};
 use x509_cert::{
-    Certificate as X509, TbsCertificate,
+    Certificate as X509, TbsCertificate, Version,
     ext::pkix::{
         AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, ExtendedKeyUsage,
         KeyUsage, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
@@ -27,6 +27,7 @@ pub(super) struct Node {
     pub(super) issuer: Name,
     pub(super) not_before: u64,
     pub(super) not_after: u64,
+    pub(super) version: Version,
     pub(super) key: Key,
     pub(super) subject_key_identifier: Option<Vec<u8>>,
     pub(super) authority_key_identifier: Option<Vec<u8>>,
@@ -144,6 +145,7 @@ impl Node {
             issuer: tbs.issuer().clone(),
             not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
             not_after: tbs.validity().not_after.to_unix_duration().as_secs(),
+            version: tbs.version(),
             key: Key::from_spki(tbs.subject_public_key_info())?,
             subject_key_identifier: subject_key_identifier
                 .map(|(_, identifier)| identifier.0.as_bytes().into()),

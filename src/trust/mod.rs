@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use webpki::{EndEntityCert, anchor_from_trusted_cert};
-use x509_cert::name::Name;
+use x509_cert::{Version, name::Name};
 
 pub use cache::VerdictCache;
 pub(crate) use known_answers::example_certificate;
@@ -366,6 +366,8 @@ fn require_end_entity(certificate: &Certificate, node: &Node, now: u64) -> Resul
     }
     if !certificate.allows_client_authentication() {
         Err(PathError::Purpose)
+    } else if node.version != Version::V3 {
+        Err(PathError::Untrusted(PathProblem::EndEntityVersion))
     } else if node.is_authority() {
         Err(PathError::Untrusted(PathProblem::EndEntityIsAuthority))
     } else if !node.key.is_strong() {

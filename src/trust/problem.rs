@@ -244,6 +244,8 @@ pub enum PathProblem {
     EndEntityIsAuthority,
     /// The end-entity certificate's key is too weak or of an unknown kind.
     EndEntityKey,
+    /// The end-entity certificate is of X.509 version 1 or 2, which have no extensions (RFC 5280 §4.1.2.1, §6.1.1).
+    EndEntityVersion,
     /// A presented certificate has the name of an issuer on the path, but cannot be one.
     Issuer(String, UnsuitableAuthority),
     /// An intermediate has expired.
@@ -314,6 +316,9 @@ impl fmt::Display for PathProblem {
             Self::EndEntityIsAuthority => "the certificate is one of a CA, not of a client",
             Self::EndEntityKey => {
                 "the certificate's key is RSA of less than 2048 bits, or of an unknown kind"
+            }
+            Self::EndEntityVersion => {
+                "the certificate is not of X.509 version 3: issue it with extensions (OpenSSL: -extfile or -copy_extensions)"
             }
             Self::Issuer(subject, error) => {
                 return write!(f, "the presented certificate of the issuer {subject} cannot be used: {error}");
