@@ -17,6 +17,14 @@ pub(super) fn compile(
 ) -> Sets {
     let mut sets: BTreeMap<String, Option<TrustAnchors>> = BTreeMap::new();
     for (name, set) in written {
+        if name.is_empty() || name.contains(char::is_control) {
+            errors.push(ConfigError::new(
+                "trust_anchors",
+                format!("{name:?} cannot be told in logs and metrics: write a name without control characters"),
+            ));
+            sets.insert(name, None);
+            continue;
+        }
         let at = format!("trust_anchors.{name}");
         let status = match set.unknown_revocation_status {
             document::UnknownRevocationStatus::Allow => UnknownRevocationStatus::Allow,

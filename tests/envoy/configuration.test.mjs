@@ -46,6 +46,8 @@ const single = [
   ['an unknown key of an object', { endpoints, certificate_header: { header: 'Client-Cert' } }, 'certificate_header.header', '`name`'],
   ['a limit that is no number', { endpoints, limits: { max_body_bytes: '64k' } }, 'limits.max_body_bytes', '64k'],
   ['a set of trust anchors without any', anchors({ intermediates: pems('intermediate-ca') }), 'trust_anchors.client-ca', '`certificates`'],
+  ['a set of trust anchors without a name', { endpoints, trust_anchors: { '': clientCa } }, 'trust_anchors', 'a name'],
+  ['a set of trust anchors whose name ends a line', { endpoints, trust_anchors: { 'client\nca': clientCa } }, 'trust_anchors', 'client\\nca'],
   ['an unknown key of a set of trust anchors', anchors({ ...clientCa, crl: crls['client-ca'] }), 'trust_anchors.client-ca.crl', '`crls`'],
   ['an unknown choice of a set of trust anchors', anchors({ ...clientCa, unknown_revocation_status: 'ignore' }),
     'trust_anchors.client-ca.unknown_revocation_status', '`allow`'],
