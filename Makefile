@@ -38,7 +38,7 @@ demo: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## Build everything, then show cli
 	node demo/demo.mjs
 
 .PHONY: run
-run: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## The same, left serving, with commands to try
+run: $(WASM) $(ENVOY) $(PKI) $(DEMO_MODULES) ## Start the same deployment and leave it serving, with commands to try
 	node demo/demo.mjs --serve
 
 .PHONY: wasm
@@ -213,7 +213,7 @@ build/bench/no-op.wasm: $(shell find bench/no-op -name '*.rs' -o -name 'Cargo.*'
 	cp build/bench/target/wasm32-wasip1/release/certbound_bench_no_op.wasm $@
 
 $(PKI): $(PKI_SOURCES) Cargo.lock | .toolchain
-	cargo run --locked --quiet -p demo-pki -- $(@D)
+	cargo run --locked -p demo-pki -- $(@D)
 
 # Everything else there is written with it.
 build/pki/%: $(PKI) ;

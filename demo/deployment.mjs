@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, fetch } from 'undici';
 import { GATEWAY_SECRET } from './clients.mjs';
@@ -11,6 +12,7 @@ export const RESOURCE = `${ORIGIN}/api/`; // the audience of its tokens, in envo
 export const MTLS_ORIGIN = 'https://mtls.localhost:8443'; // discovery.mtls_origin in envoy.yaml
 const LOGS = 'build/log';
 const START_SECONDS = 60;
+const PORTS = [8443, 9901, 9443, 9444]; // of Envoy and its admin interface, of the server and of the resource
 const ENVOY_PARAMETERS = [
   ...['-c', 'envoy.yaml', '--disable-hot-restart', '--concurrency', '2', '--file-flush-interval-msec', '50'],
   ...['--log-level', 'warning', '--component-log-level', 'wasm:info'],
@@ -19,6 +21,9 @@ const ENVOY_PARAMETERS = [
 export class CannotStart extends Error {}
 
 export async function startDeployment() {
+  for (const port of PORTS) {
+    if (!await isFree(port)) throw new CannotStart(`port ${port} of this machine is in use: by another \`make run\`?`);
+  }
   mkdirSync(LOGS, { recursive: true });
 
   const server = start('server', process.execPath, ['demo/server.mjs'], { output: 'server.log', errors: 'server.log' });
@@ -64,6 +69,14 @@ function start(name, command, parameters, { output, errors, environment }) {
   const child = spawn(command, parameters, { stdio: ['ignore', stdout, stderr], env: { ...process.env, ...environment } });
   child.on('error', (error) => console.error(`${name}: ${error.message}`));
   return { name, child, log };
+}
+
+/** Whether nobody listens there. Asked before the logs of whoever does are emptied. */
+function isFree(port) {
+  return new Promise((resolve) => {
+    const probe = createServer().once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
 }
 
 /** Both are ready when the server's metadata can be had through Envoy. */
