@@ -718,7 +718,8 @@ pub(super) struct Limits {
         schemars(transform = schema::number(super::MAX_BODY_BYTES))
     )]
     pub(super) max_body_bytes: Option<usize>,
-    /// The most certificates that a client may present, its own included.
+    /// The most certificates that a client may present, its own included. Where the path of its certificate is known from
+    /// an earlier request, the others are not looked at.
     #[cfg_attr(
         not(target_arch = "wasm32"),
         schemars(transform = schema::number(super::MAX_CHAIN_CERTIFICATES))
