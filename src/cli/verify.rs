@@ -27,15 +27,15 @@ The key decides on the algorithm, whatever the request says. Of a JWK set, `keyi
 A request that is sent again cannot be told from the first one here. Servers remember each `nonce` and `jti`.
 
 Examples:
-  certbound verify --key signing.pub request.http
+  certbound verify --key signing.jwk request.http
       Does this request come from the filter, unchanged?
   certbound verify --key keys.jwks --at 2026-11-22T12:00:00Z request.http
       And was it valid then, when it came?
-  certbound verify --key signing.pub --require @method --require @path request.http
+  certbound verify --key signing.jwk --require @method --require @path request.http
       Were these covered at least? (content-digest and @authority are not insisted on then)
   certbound verify --key keys.jwks --issuer https://proxy.example.com --audience https://as.example.com request.http
       The JWS must be of this issuer, for this server.
-  certbound verify --key signing.pub --json - < request.http | jq -r .reason
+  certbound verify --key signing.jwk --json - < request.http | jq -r .reason
 
 Exit status: 0 if the request is verified, 1 if it is not, or if something given here cannot be used.")]
 pub(super) struct Arguments {

@@ -56,7 +56,6 @@ fn every_example_runs() {
         ("client.pem", payments.clone()),
         ("payments.pem", payments),
         ("keys.jwks", json!({ "keys": [key.to_jwk()] }).to_string()),
-        ("signing.pub", key.to_public_key_pem()),
         ("request.http", request.into()),
         ("token-request.http", request.into()),
     ] {
