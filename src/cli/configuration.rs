@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BAD, DIM, UNEASY,
+    BAD, DIM, STANDARD_INPUT, UNEASY,
     bootstrap::{self, Filter, ModuleVariable},
     expiry::{self, Outlook},
     message::join,
@@ -67,12 +67,19 @@ impl Finding {
         let last = self.path.rsplit('.').next().unwrap_or(&self.path);
         let key = printable(inside.filter(|inside| !inside.is_empty()).unwrap_or(last));
         let place = match self.place {
-            Some(Place { line, column }) => format!("{}:{line}:{column}", file.display()),
-            None => file.display().to_string(),
+            // Nobody can open the standard input at a line.
+            _ if file == Path::new(STANDARD_INPUT) => None,
+            Some(Place { line, column }) => Some(format!("{}:{line}:{column}", file.display())),
+            None => Some(file.display().to_string()),
         };
-        let path = if key == self.path { String::new() } else { format!("  {}", self.path) };
-        let place = styled(DIM, &format!("  --> {}{}", printable(&place), printable(&path)));
-        format!("{kind} {}: {message}\n{place}\n", styled(Style::new().bold(), &key))
+        let path = (key != self.path).then(|| self.path.clone());
+        let place: Vec<String> =
+            place.into_iter().chain(path).map(|part| printable(&part)).collect();
+        let place = match place.join("  ") {
+            place if place.is_empty() => place,
+            place => styled(DIM, &format!("  --> {place}")) + "\n",
+        };
+        format!("{kind} {}: {message}\n{place}", styled(Style::new().bold(), &key))
     }
 }
 

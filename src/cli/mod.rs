@@ -114,9 +114,12 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::from(printout.status)
 }
 
-/// The content of a file, or of the standard input for `-`.
+/// What stands for the standard input where a file is named.
+const STANDARD_INPUT: &str = "-";
+
+/// The content of a file, or of the standard input.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let content = if file == Path::new("-") {
+    let content = if file == Path::new(STANDARD_INPUT) {
         let mut content = Vec::new();
         io::stdin().lock().read_to_end(&mut content).map(|_| content)
     } else {

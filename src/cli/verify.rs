@@ -11,7 +11,7 @@ use certbound::{
 use serde_json::{Value, json};
 
 use super::{
-    BAD, FINE, Printout,
+    BAD, FINE, Printout, STANDARD_INPUT,
     http_request::{self, RawRequest},
     printable, property, rfc3339, styled,
 };
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Printout {
 }
 
 fn judge(arguments: &Arguments) -> Result<Printout, String> {
-    let standard_input = Path::new("-");
+    let standard_input = Path::new(STANDARD_INPUT);
     if arguments.key == standard_input && arguments.request == standard_input {
         return Err(
             "the standard input cannot be key and request at once: give one as a file".into()

@@ -3,7 +3,7 @@
 use demo_pki::{CertificateTemplate, CrlTemplate, Identity, Key, Validity};
 use serde_json::{Value, json};
 
-use super::{ENVOY_YAML, PKI, certbound, check, configuration, file, paths, with};
+use super::{ENVOY_YAML, PKI, certbound, certbound_with, check, configuration, file, paths, with};
 
 const MANAGER: &str = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
 const TLS: &str = "static_resources.listeners[0].filter_chains[0].transport_socket.typed_config";
@@ -705,6 +705,28 @@ fn a_naive_bootstrap_gets_the_right_warnings_at_the_right_lines() {
         ("host_rewrite_literal", "route: { cluster: as, host_rewrite_literal: as.internal }"),
     ];
     assert_eq!(found, expected);
+}
+
+/// Of the standard input, which nobody can open at a line, the path is enough.
+#[test]
+fn findings_in_the_standard_input_have_a_path_and_no_place() {
+    let document = changed(bootstrap(&anchored()), &[(&full("http.request_timeout"), Value::Null)]);
+    let document = document.to_string();
+    let run = certbound_with(&["check", "-"], &[], &document);
+    let path = full("http.request_timeout");
+    let lines: Vec<&str> = run.problems.lines().collect();
+    assert_eq!(lines[1..], [format!("  --> {path}")], "{}", run.problems);
+    let named = file("placed.json", &document);
+    let run = certbound(&["check", &named]);
+    let place = run.problems.lines().nth(1).unwrap();
+    assert!(place.starts_with(&format!("  --> {named}:1:")) && place.ends_with(&path), "{place}");
+
+    // What is said already is not repeated.
+    let wrong = "endpoints: [{ path: /token }]\nlimits: { max_body_bytes: 0 }\n";
+    let run = certbound_with(&["check", "-"], &[], wrong);
+    assert_eq!(run.problems.lines().count(), 1, "{}", run.problems);
+    let run = certbound(&["check", &file("placed.yaml", wrong)]);
+    assert!(run.problems.ends_with("placed.yaml:2:11\n"), "{}", run.problems);
 }
 
 /// What a running Envoy (1.40, started with envoy.yaml) told, shortened.
