@@ -31,6 +31,9 @@ An error means that Envoy would not start with this filter. A warning means that
   - a secret, `{ env: NAME }`, could not be checked, since the variable is not set here.
 Nothing is said of what the file does not tell: of the listener that an EnvoyFilter is for, of what comes by SDS or RDS.
 
+After an update by ECDS that certbound rejected, /config_dump has the rejected configuration, and no error_state beside it:
+the log's last `configured …` line says which one is at work.
+
 --json prints {\"valid\", \"errors\", \"warnings\", \"configurations\"}. Errors and warnings are lists of
 {\"path\", \"message\", \"line\", \"column\"}: the key's path, the sentence, and where it is in the file or, if it is
 missing, where it belongs (null if that is not known). The configurations found are listed as {\"path\", \"endpoints\",
