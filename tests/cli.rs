@@ -830,15 +830,33 @@ fn decide_signs_with_the_key_of_the_environment_or_an_example() {
         &path,
         "--json",
     ];
-    let secrets =
-        [("CERTBOUND_SIGNING_KEY", key.as_str()), ("CERTBOUND_INTROSPECTION_SECRET", "secret")];
-    for (variables, notes) in [(&secrets[..], 0), (&[][..], 2)] {
+    let signing_key = ("CERTBOUND_SIGNING_KEY", key.as_str());
+    for (variables, notes) in [(&[signing_key][..], 0), (&[][..], 1)] {
         let run = certbound_with(&arguments, variables, "");
         assert_eq!(run.status, 0, "{}", run.problems);
         let headers = &run.json()["headers"];
         assert!(headers["signature"].as_str().unwrap().starts_with("certbound=:"));
         assert!(headers["signature-input"].as_str().unwrap().contains("keyid=\"demo\""));
-        assert_eq!(run.json()["notes"].as_array().unwrap().len(), notes);
+        // The secret of introspection, which is never set here, signs nothing.
+        let found = run.json()["notes"].clone();
+        assert_eq!(found.as_array().unwrap().len(), notes, "{found}");
+        assert!(
+            found.as_array().unwrap().iter().all(|note| note
+                .as_str()
+                .unwrap()
+                .contains("`CERTBOUND_SIGNING_KEY` is not set here: an example stood in")),
+            "{found}"
+        );
+    }
+    // Nothing is signed of what is denied, nor of what goes on without certificate.
+    for (client_id, certificate, status) in
+        [("payments", None, 1), ("batch", Some(&path), 1), ("portal", None, 0)]
+    {
+        let certificate = certificate.map(|path| ["--certificate", path]);
+        let more = certificate.iter().flatten().copied();
+        let arguments: Vec<&str> = ["--client-id", client_id].into_iter().chain(more).collect();
+        let run = decide(ENVOY_YAML, &arguments);
+        assert_eq!((run.status, run.json()["notes"].clone()), (status, json!([])), "{client_id}");
     }
 }
 

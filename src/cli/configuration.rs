@@ -200,6 +200,15 @@ fn in_envoy(
     configuration
 }
 
+impl Configuration {
+    /// The variable of the key that signs, if that is not set here and an example signs in its place.
+    pub(super) fn stand_in_signing_key(&self) -> Option<&str> {
+        // The first key signs.
+        let variable = self.written.pointer("/signature/keys/0/key/env")?.as_str()?;
+        self.unknown_variables.contains(variable).then_some(variable)
+    }
+}
+
 /// What can be known of a variable in the filter's environment.
 enum Variable {
     /// The filter would not see it.

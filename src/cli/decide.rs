@@ -95,7 +95,8 @@ fn unusable(problem: impl std::fmt::Display) -> Printout {
 
 fn decide(arguments: &Arguments) -> Result<Printout, Printout> {
     let now = arguments.at.unwrap_or_else(super::now);
-    let (config, mut notes) = read_config(arguments, now)?;
+    let (config, stand_in_signing_key) = read_config(arguments, now)?;
+    let mut notes = Vec::new();
     let RawRequest { mut headers, body } = read_request(arguments, &config)?;
     let presented = read_presented(arguments)?;
     if !config.trust_anchors.is_empty() || config.certificate_source == CertificateSource::Xfcc {
@@ -115,6 +116,13 @@ fn decide(arguments: &Arguments) -> Result<Printout, Printout> {
     }
     let request = Request { connection, headers, body, now, verified_token: None };
     let decision = Decision::on(&config, &request);
+    // With `signature`, every request that goes on with a certificate is signed, and no other.
+    if let Some(variable) = stand_in_signing_key.filter(|_| decision.has_certificate) {
+        notes.push(format!(
+            "the environment variable `{variable}` is not set here: an example stood in for the key, so that the \
+             signature is worth nothing"
+        ));
+    }
     if let (Some(expected), Some(Verdict { client_id: Some(client_id), .. })) =
         (&arguments.client_id, &decision.verdict)
         && client_id != expected
@@ -133,8 +141,8 @@ fn decide(arguments: &Arguments) -> Result<Printout, Printout> {
     })
 }
 
-/// The configuration, and what to note about it.
-fn read_config(arguments: &Arguments, now: u64) -> Result<(Config, Vec<String>), Printout> {
+/// The configuration, and the variable of its signing key if that is not set here.
+fn read_config(arguments: &Arguments, now: u64) -> Result<(Config, Option<String>), Printout> {
     let file = &arguments.config;
     let outlook = Outlook { now, period: 0 };
     let configurations = configuration::read(file, &super::environment, outlook)
@@ -159,14 +167,9 @@ fn read_config(arguments: &Arguments, now: u64) -> Result<(Config, Vec<String>),
         ));
     }
     let first = first.ok_or_else(|| without("has no configuration of certbound"))?;
+    let stand_in_signing_key = first.stand_in_signing_key().map(str::to_owned);
     let config = first.config.ok_or_else(|| without("has no usable configuration"))?;
-    let note = |variable: &String| {
-        format!(
-            "the environment variable `{variable}` is not set here: an example stood in for the secret, \
-             so that signatures are worth nothing"
-        )
-    };
-    Ok((config, first.unknown_variables.iter().map(note).collect()))
+    Ok((config, stand_in_signing_key))
 }
 
 fn read_request(arguments: &Arguments, config: &Config) -> Result<RawRequest, Printout> {
