@@ -148,6 +148,10 @@ fn what_does_not_suit_the_filter_is_named() {
         vec![("host.routes", json!([{ "match": match_, "route": route }]))]
     };
     let to_server = || json!({ "cluster": "server" });
+    let regex = |regex: &str, key: &str| {
+        let matched = json!({ "safe_regex": { "regex": regex } });
+        routes(matched, with(to_server(), key, "/a".into()))
+    };
     let cases: Vec<(Vec<(&str, Value)>, &str)> = vec![
         (vec![("chain.transport_socket", Value::Null)], "chain.transport_socket"),
         (
@@ -279,6 +283,14 @@ fn what_does_not_suit_the_filter_is_named() {
             "host.routes[0].route.host_rewrite_header",
         ),
         (
+            regex("/oauth/(token|revocation)", "host_rewrite_literal"),
+            "host.routes[0].route.host_rewrite_literal",
+        ),
+        (regex("(?i)/OAUTH/TOKEN", "prefix_rewrite"), "host.routes[0].route.prefix_rewrite"),
+        // Of an endpoint by its prefix, that itself or only what comes behind it.
+        (regex("/oauth/device/", "prefix_rewrite"), "host.routes[0].route.prefix_rewrite"),
+        (regex(r"/oauth/device/\w+", "prefix_rewrite"), "host.routes[0].route.prefix_rewrite"),
+        (
             vec![("static_resources.clusters", json!([{ "name": "other" }]))],
             "config.protected_resources[1].introspection.cluster",
         ),
@@ -349,7 +361,21 @@ fn nothing_is_said_of_what_is_right_or_unknown() {
         // For other paths, or only for some requests for these.
         vec![("host.routes", match_(json!({ "path": "/other" })))],
         vec![("host.routes", match_(json!({ "prefix": "/OAuth" })))],
-        vec![("host.routes", match_(json!({ "safe_regex": { "regex": "/oauth/.*" } })))],
+        // A part of the path is not all of it, letters have two cases, and what cannot be read may be anything.
+        vec![("host.routes", match_(json!({ "safe_regex": { "regex": "/oauth" } })))],
+        vec![("host.routes", match_(json!({ "safe_regex": { "regex": "token" } })))],
+        vec![("host.routes", match_(json!({ "safe_regex": { "regex": "/OAUTH/.*" } })))],
+        vec![("host.routes", match_(json!({ "safe_regex": { "regex": "/oauth/(.*" } })))],
+        vec![("host.routes", match_(json!({ "safe_regex": { "regex": "/oauth)(?:/.*" } })))],
+        vec![("host.routes", match_(json!({ "safe_regex": { "regex": r"/\pL+/.*" } })))],
+        // Requests that another route takes first.
+        vec![(
+            "host.routes",
+            json!([
+                { "match": { "safe_regex": { "regex": "/oauth/(token|device/.*)" } }, "route": { "cluster": "server" } },
+                match_(json!({ "safe_regex": { "regex": "/.*" } }))[0],
+            ]),
+        )],
         vec![(
             "host.routes",
             match_(json!({ "prefix": "/", "headers": [{ "name": "x-canary" }] })),

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use certbound::{config::Enforcement, endpoint::PathMatch};
+use certbound::{
+    config::Enforcement,
+    endpoint::{Endpoint, PathMatch},
+};
+use regex_lite::Regex;
 use serde_json::Value;
 
 use super::Configured;
@@ -40,9 +44,8 @@ pub(super) fn warnings(
     }
     for host in &hosts {
         let mut seen: Vec<String> = Vec::new();
-        for endpoint in &configured.config.endpoints {
-            let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &endpoint.path;
-            let Destination::Cluster(route) = destination(host, path) else { continue };
+        for path in configured.config.endpoints.iter().flat_map(paths) {
+            let Destination::Cluster(route) = destination(host, &path) else { continue };
             if !seen.contains(&route.path) {
                 warnings.extend(unverifiable(host, &route, configured));
                 seen.push(route.path);
@@ -70,10 +73,9 @@ pub(super) fn clusters_of_endpoints<'a>(
 ) -> BTreeSet<&'a str> {
     let mut clusters = BTreeSet::new();
     for host in virtual_hosts(manager) {
-        for endpoint in &configured.config.endpoints {
-            let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &endpoint.path;
+        for path in configured.config.endpoints.iter().flat_map(paths) {
             for route in host.messages("routes") {
-                let takes = takes(&route, path);
+                let takes = takes(&route, &path);
                 if takes == Some(false) {
                     continue;
                 }
@@ -87,6 +89,14 @@ pub(super) fn clusters_of_endpoints<'a>(
         }
     }
     clusters
+}
+
+/// Paths of an endpoint: its only one, or two of all that begin alike.
+fn paths(endpoint: &Endpoint) -> Vec<String> {
+    match &endpoint.path {
+        PathMatch::Exact(path) => vec![path.clone()],
+        PathMatch::Prefix(prefix) => vec![prefix.clone(), format!("{prefix}x")],
+    }
 }
 
 /// The route that takes a path for certain.
@@ -104,19 +114,7 @@ fn destination<'a>(host: &Message<'a>, path: &str) -> Destination<'a> {
 /// Whether a route is for a path; `None` if that depends on more, or on what is not read here.
 fn takes(route: &Message<'_>, path: &str) -> Option<bool> {
     let Some(condition) = route.message("match") else { return Some(false) };
-    let ignores_case = condition.get("case_sensitive") == Some(&Value::Bool(false));
-    let fold = |text: &str| if ignores_case { text.to_ascii_lowercase() } else { text.to_owned() };
-    let path = fold(path);
-    let text = |key| condition.text(key).map(fold);
-    let is_path = if let Some(exact) = text("path") {
-        path == exact
-    } else if let Some(prefix) = text("prefix") {
-        path.starts_with(&prefix)
-    } else if let Some(prefix) = text("path_separated_prefix") {
-        path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    } else {
-        return None;
-    };
+    let is_path = takes_path(&condition, path)?;
     let conditions = [
         "dynamic_metadata",
         "filter_state",
@@ -130,6 +128,31 @@ fn takes(route: &Message<'_>, path: &str) -> Option<bool> {
         true if conditions.iter().any(|key| condition.get(key).is_some()) => None,
         _ => Some(is_path),
     }
+}
+
+fn takes_path(condition: &Message<'_>, path: &str) -> Option<bool> {
+    if let Some(regex) = condition.message("safe_regex") {
+        return matches_fully(regex.text("regex")?, path);
+    }
+    let ignores_case = condition.get("case_sensitive") == Some(&Value::Bool(false));
+    let fold = |text: &str| if ignores_case { text.to_ascii_lowercase() } else { text.to_owned() };
+    let path = fold(path);
+    let text = |key| condition.text(key).map(fold);
+    if let Some(exact) = text("path") {
+        Some(path == exact)
+    } else if let Some(prefix) = text("prefix") {
+        Some(path.starts_with(&prefix))
+    } else {
+        let rest = path.strip_prefix(&text("path_separated_prefix")?);
+        Some(rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+}
+
+/// Whether a regular expression is for all of a path, as Envoy has it; `None` if it cannot be read here.
+fn matches_fully(regex: &str, path: &str) -> Option<bool> {
+    // By itself first: an unbalanced parenthesis must not find its other half in the anchors.
+    Regex::new(regex).ok()?;
+    Some(Regex::new(&format!(r"\A(?:{regex})\z")).ok()?.is_match(path))
 }
 
 /// A configuration for a route that turns the filter off there.
