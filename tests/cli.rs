@@ -613,6 +613,69 @@ fn registering_offers_every_name_and_warns_of_what_would_be_refused() {
     }
 }
 
+/// Made by OpenSSL 3.0: `openssl ca` without x509_extensions, as `openssl x509 -req` without -extfile.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBDzCBtgIBATAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdzb21lIENBMCAXDTI2
+MDEwMTAwMDAwMFoYDzIxMjYwMTAxMDAwMDAwWjAUMRIwEAYDVQQDDAl2ZXJzaW9u
+LTEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQq2LBwbIWYapFq/LXiinAX9+a7
+c0tXP85Iz91YsqMt/gfMDRP0wqtx3mCtb7S3v43WcJo/ta5QBtCc+PwtYEkLMAoG
+CCqGSM49BAMCA0gAMEUCIQDULvv5Gl240GCa1qAo7GX2rFs0c4Agt9FV0w6WHcAI
+oAIgTWgMFQyqksfA3pT9qFMd3nbh76oJosqu0ZIq1oumAIM=
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_that_no_path_is_validated_of_is_named() {
+    const WARNING: &str = "warning: the certificate is X.509 version 1, ";
+    let old = file("version-1.pem", VERSION_1);
+    for run in [
+        certbound(&["certificate", &old]),
+        certbound(&["certificate", "--json", &old]),
+        register(&old, "tls_client_auth", "a"),
+    ] {
+        assert_eq!(run.status, 0);
+        assert!(run.problems.starts_with(WARNING), "{}", run.problems);
+        assert_eq!(run.problems.lines().count(), 1, "{}", run.problems);
+        assert!(!run.output.is_empty());
+    }
+
+    let issue = |is_authority: bool| {
+        let template = CertificateTemplate::client("CN=a", Vec::new());
+        let template = CertificateTemplate { is_authority, ..template };
+        let identity = template.issued_by(PKI.get("client-ca"), Key::p256("client-or-authority"));
+        file(&format!("is-authority-{is_authority}.pem"), identity.chain_pem())
+    };
+    let [client, authority] = [false, true].map(issue);
+    let run = register(&authority, "tls_client_auth", "a");
+    assert_eq!((run.status, run.problems.lines().count()), (0, 1), "{}", run.problems);
+    assert!(run.problems.contains("makes the certificate a CA's"), "{}", run.problems);
+    assert_eq!(certbound(&["certificate", &authority]).problems, "");
+    // By its thumbprint any certificate is recognised.
+    for path in [&old, &authority] {
+        let run = register(path, "self_signed_tls_client_auth", "a");
+        assert_eq!((run.status, run.problems.as_str()), (0, ""));
+    }
+
+    // It is as the warning says.
+    let run = register(&client, "tls_client_auth", "a");
+    assert_eq!((run.status, run.problems.as_str()), (0, ""));
+    let ca = PKI.get("client-ca").certificate_pem();
+    let config = json!({
+        "endpoints": [{ "path": "/token" }],
+        "clients": [{
+            "client_id": "a",
+            "token_endpoint_auth_method": "tls_client_auth",
+            "tls_client_auth_subject_dn": "CN=a",
+        }],
+        "trust_anchors": { "ca": { "certificates": ca } },
+    });
+    let config = file("no-authority.json", config.to_string());
+    for (path, status) in [(&client, 0), (&authority, 1)] {
+        let run = decide(&config, &["--client-id", "a", "--certificate", path]);
+        assert_eq!(run.status, status, "{}", run.output);
+    }
+}
+
 #[test]
 fn registering_goes_by_a_name_if_there_is_no_subject() {
     let without_subject = |names: Vec<GeneralName>| {

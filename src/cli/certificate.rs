@@ -13,8 +13,8 @@ use clap::ValueEnum;
 use der::Decode as _;
 use serde_json::{Map, Value, json};
 use x509_cert::{
-    Certificate as X509,
-    ext::pkix::{SubjectAltName, name::GeneralName},
+    Certificate as X509, Version,
+    ext::pkix::{BasicConstraints, SubjectAltName, name::GeneralName},
 };
 
 use super::{Printout, SECONDS_PER_DAY, UNEASY, hexadecimal, property, styled, yaml};
@@ -84,15 +84,21 @@ fn show(arguments: &Arguments) -> Result<Printout, String> {
             Printout { output: entry.to_yaml(), ..Printout::default() }
         };
         for warning in warnings(method, &certificate, &description, now) {
-            let _ = writeln!(printout.problems, "{} {warning}", styled(UNEASY, "warning:"));
+            warn(&mut printout, &warning);
         }
         return Ok(printout);
     }
-    Ok(if arguments.json {
+    let mut printout = if arguments.json {
         Printout::json(0, &description.to_json(&certificate))
     } else {
         Printout { output: description.to_text(&certificate, now), ..Printout::default() }
-    })
+    };
+    description.version_warning().iter().for_each(|warning| warn(&mut printout, warning));
+    Ok(printout)
+}
+
+fn warn(printout: &mut Printout, warning: &str) {
+    let _ = writeln!(printout.problems, "{} {warning}", styled(UNEASY, "warning:"));
 }
 
 /// Why a client with this certificate would be refused although it is registered.
@@ -114,6 +120,14 @@ fn warnings(
         }
     }
     if let Method::TlsClientAuth = method {
+        warnings.extend(description.version_warning());
+        if description.is_authority {
+            warnings.push(
+                "basicConstraints makes the certificate a CA's, as `openssl req -x509` does by itself: `trust_anchors` refuse it \
+                 as a client's, unless it is issued again without"
+                    .into(),
+            );
+        }
         if !certificate.allows_client_authentication() {
             warnings.push(
                 "key usage or extended key usage does not allow TLS client authentication".into(),
@@ -132,6 +146,9 @@ fn warnings(
 
 /// What people and scripts are told of a certificate beyond what the filter needs.
 struct Description {
+    version: Version,
+    /// Whether it is a CA's, by basicConstraints (RFC 5280 §4.2.1.9).
+    is_authority: bool,
     issuer: DistinguishedName,
     serial_number: String,
     names: Vec<Name>,
@@ -154,7 +171,10 @@ impl Description {
         let tbs = x509.tbs_certificate();
         let names = tbs.get_extension::<SubjectAltName>().ok()?;
         let spki = tbs.subject_public_key_info();
+        let constraints = tbs.get_extension::<BasicConstraints>().ok().flatten();
         Some(Self {
+            version: tbs.version(),
+            is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
             issuer: DistinguishedName::from_name(tbs.issuer()).ok()?,
             serial_number: hexadecimal(tbs.serial_number().as_bytes()),
             names: names.iter().flat_map(|(_, names)| &names.0).map(Name::of).collect(),
@@ -164,6 +184,19 @@ impl Description {
                 .public_key()
                 .map_or_else(|| format!("of type {}", spki.algorithm.oid), describe_key),
         })
+    }
+
+    /// Paths are validated of version 3 only, the one with extensions (RFC 5280 §6.1).
+    fn version_warning(&self) -> Option<String> {
+        let number = match self.version {
+            Version::V1 => 1,
+            Version::V2 => 2,
+            Version::V3 => return None,
+        };
+        Some(format!(
+            "the certificate is X.509 version {number}, as `openssl x509 -req` without -extfile makes it: `trust_anchors` refuse it; \
+             have it issued as version 3"
+        ))
     }
 
     fn to_json(&self, certificate: &Certificate) -> Value {
