@@ -701,6 +701,37 @@ fn registering_goes_by_a_name_if_there_is_no_subject() {
 }
 
 #[test]
+fn an_entry_is_bound_to_the_set_of_trust_anchors_that_is_named() {
+    let path = certificate("bound.pem", "payments");
+    let bound = |method: &str, name: &str| {
+        let arguments = ["--client-id", "payments", "--trust-anchors", name];
+        certbound(&[&["certificate", &path, "--register", method], &arguments[..]].concat())
+    };
+    let anchors = ["client-ca", "partner-ca"]
+        .map(|name| (name.to_owned(), json!({ "certificates": PKI.get(name).certificate_pem() })));
+    let anchors = Value::Object(anchors.into_iter().collect());
+    for (name, status) in [("client-ca", 0), ("partner-ca", 1), ("neither", 2)] {
+        let run = bound("tls_client_auth", name);
+        assert_eq!((run.status, run.problems.as_str()), (0, ""));
+        assert!(run.output.ends_with(&format!("\n  trust_anchors: [{name}]\n")), "{}", run.output);
+        let yaml = format!(
+            "endpoints: [{{ path: /token }}]\ntrust_anchors: {anchors}\nclients:\n{}",
+            run.output
+        );
+        let config = file(&format!("bound-{name}.yaml"), yaml);
+        let run = decide(&config, &["--client-id", "payments", "--certificate", &path]);
+        assert_eq!(run.status, status, "{name}: {} {}", run.output, run.problems);
+    }
+    let run = bound("self_signed_tls_client_auth", "client-ca");
+    assert_eq!((run.status, run.output.as_str()), (1, ""));
+    assert_eq!(certbound(&["certificate", &path, "--trust-anchors", "a"]).status, 2);
+    let arguments = ["--client-id", "payments", "--trust-anchors", "client-ca", "--json"];
+    let arguments =
+        [&["certificate", &path, "--register", "tls_client_auth"], &arguments[..]].concat();
+    assert_eq!(certbound(&arguments).json()["trust_anchors"], json!(["client-ca"]));
+}
+
+#[test]
 fn registering_needs_a_method_and_a_client_that_exist() {
     let path = certificate("needs.pem", "payments");
     assert_eq!(register(&path, "tls_client_auth", "").status, 1);

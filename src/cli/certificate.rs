@@ -32,6 +32,8 @@ Examples:
       All that certbound and authorization servers go by.
   certbound certificate client.pem --register tls_client_auth --client-id payments >> clients.yaml
       The entry of `clients` for a certificate that a CA issued: certbound will go by its subject or one of its names.
+  certbound certificate client.pem --register tls_client_auth --client-id payments --trust-anchors client-ca
+      The same, bound to one of several sets of `trust_anchors`.
   certbound certificate client.pem --register self_signed_tls_client_auth --client-id partner-app
       The entry for a self-signed one: certbound will go by its thumbprint.
   certbound certificate --json client.pem | jq -r '.\"x5t#S256\"'
@@ -46,6 +48,9 @@ pub(super) struct Arguments {
     /// The client's identifier in that entry
     #[arg(long, value_name = "ID", requires = "register")]
     client_id: Option<String>,
+    /// The set of `trust_anchors` to which that entry is bound, where several are configured
+    #[arg(long, value_name = "NAME", requires = "register")]
+    trust_anchors: Option<String>,
     /// Print JSON: {"x5t#S256", "subject", …}
     #[arg(long)]
     json: bool,
@@ -77,7 +82,8 @@ fn show(arguments: &Arguments) -> Result<Printout, String> {
         .ok_or_else(|| format!("{} has a malformed issuer", arguments.file.display()))?;
     let now = super::now();
     if let (Some(method), Some(client_id)) = (arguments.register, &arguments.client_id) {
-        let entry = Entry::new(method, client_id, &certificate, &description)?;
+        let mut entry = Entry::new(method, client_id, &certificate, &description)?;
+        entry.bind(arguments.trust_anchors.clone())?;
         let mut printout = if arguments.json {
             Printout::json(0, &entry.to_json())
         } else {
@@ -301,6 +307,8 @@ fn describe_key(key: &PublicKey) -> String {
     }
 }
 
+const TLS_CLIENT_AUTH: &str = "tls_client_auth";
+
 /// An entry of `clients`.
 struct Entry {
     client_id: String,
@@ -309,6 +317,8 @@ struct Entry {
     chosen: (&'static str, Value),
     /// What would do as well.
     others: Vec<(&'static str, Value)>,
+    /// The set that it is bound to.
+    trust_anchors: Option<String>,
 }
 
 impl Entry {
@@ -333,7 +343,7 @@ impl Entry {
                 let names = description.names.iter();
                 let names =
                     names.filter_map(|name| Some((name.metadata?, name.value.clone().into())));
-                ("tls_client_auth", [subject].into_iter().chain(names).collect())
+                (TLS_CLIENT_AUTH, [subject].into_iter().chain(names).collect())
             }
         };
         let entry = |chosen: &(&'static str, Value)| Self {
@@ -341,6 +351,7 @@ impl Entry {
             method,
             chosen: chosen.clone(),
             others: Vec::new(),
+            trust_anchors: None,
         };
         // Only what the filter, given this entry, finds in this certificate: not an empty subject, no wildcard.
         let mut usable = choices.into_iter().filter(|choice| {
@@ -353,12 +364,22 @@ impl Entry {
         Ok(Self { others: usable.collect(), ..entry(&chosen) })
     }
 
+    /// Binds it to a set of trust anchors, which only the PKI method has.
+    fn bind(&mut self, trust_anchors: Option<String>) -> Result<(), String> {
+        if trust_anchors.is_some() && self.method != TLS_CLIENT_AUTH {
+            return Err(format!("--trust-anchors is for --register {TLS_CLIENT_AUTH} only"));
+        }
+        self.trust_anchors = trust_anchors;
+        Ok(())
+    }
+
     fn to_json(&self) -> Value {
         let (key, value) = &self.chosen;
         let mut entry = Map::new();
         entry.insert("client_id".into(), self.client_id.clone().into());
         entry.insert("token_endpoint_auth_method".into(), self.method.into());
         entry.insert((*key).into(), value.clone());
+        entry.extend(self.trust_anchors.iter().map(|name| ("trust_anchors".into(), json!([name]))));
         Value::Object(entry)
     }
 
@@ -376,7 +397,9 @@ impl Entry {
         for (key, value) in &self.others {
             let _ = writeln!(text, "  # {key}: {}", to_yaml(value));
         }
-        if self.method == "tls_client_auth" {
+        if let Some(name) = &self.trust_anchors {
+            let _ = writeln!(text, "  trust_anchors: {}", to_yaml(&json!([name])));
+        } else if self.method == TLS_CLIENT_AUTH {
             text.push_str("  # trust_anchors: [NAME] # where several sets are configured\n");
         }
         text
