@@ -359,6 +359,40 @@ fn check_rejects_what_is_no_configuration() {
 }
 
 #[test]
+fn check_says_what_else_a_file_is_and_what_a_key_was_meant_for() {
+    const NEITHER: &str = "is neither a certbound configuration nor one of Envoy's";
+    for (name, content, message) in [
+        ("compose.yaml", "services: { as: { image: x } }\nvolumes: {}\n", NEITHER),
+        ("several.yaml", "services: {}\n---\nvolumes: {}\n", NEITHER),
+        ("list.yaml", "- endpoints\n", NEITHER),
+        ("text.yaml", "hello\n", NEITHER),
+        ("pair.yaml", "endpoints: []\n---\nclients: []\n", "has several documents"),
+        ("bare.yaml", "static_resources: {}\n", "is a configuration of Envoy's without certbound"),
+        ("only.yaml", "clients: []\n", "missing field `endpoints`"),
+        (
+            "typo.yaml",
+            "endpoints: []\nunregistred_clients: deny\n",
+            "unknown field `unregistred_clients`: did you mean `unregistered_clients`?",
+        ),
+        (
+            "strange.yaml",
+            "endpoints: []\nservices: {}\n",
+            "unknown field `services`, expected one of",
+        ),
+        (
+            "client.yaml",
+            "endpoints: [{ path: /a }]\nclients: [{ client_id: a, jwk: {}, token_endpoint_auth_method: none }]\n",
+            "unknown key: did you mean `jwks`? (client `a`)",
+        ),
+    ] {
+        let run = check(&format!("meant-{name}"), content);
+        assert_eq!((run.status, paths(&run, "errors").len()), (1, 1), "{name}: {}", run.output);
+        let said = run.json()["errors"][0]["message"].clone();
+        assert!(said.as_str().unwrap().contains(message), "{name}: {said}");
+    }
+}
+
+#[test]
 fn check_finds_the_filter_in_every_form_that_envoy_takes() {
     let text = configuration().to_string();
     let any = |kind: &str, value: Value| json!({ "@type": format!("type.googleapis.com/google.protobuf.{kind}"), "value": value });

@@ -47,7 +47,7 @@ pub(super) fn is_envoy_configuration(document: &Value) -> bool {
         "typed_config",
     ];
     let document = Message::new("", document);
-    document.is_none_or(|document| KEYS.iter().any(|key| document.get(key).is_some()))
+    document.is_some_and(|document| KEYS.iter().any(|key| document.get(key).is_some()))
 }
 
 /// A document with the documents in it that are written as text: a ConfigMap's `data` holds whole files.

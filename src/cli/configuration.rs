@@ -15,7 +15,7 @@ use super::{
     expiry::{self, Outlook},
     message::join,
     places::{Place, Places},
-    printable, styled, surroundings, yaml,
+    printable, spelling, styled, surroundings, yaml,
 };
 
 /// Something to say about a place in a file.
@@ -121,17 +121,23 @@ pub(super) fn read(
         configurations.extend(filters.iter().map(|filter| in_envoy(filter, environment, outlook)));
     }
     if configurations.is_empty() {
-        match documents.as_slice() {
-            [document] if !bootstrap::is_envoy_configuration(document) => {
+        let is_envoys = documents.iter().any(bootstrap::is_envoy_configuration);
+        let problem = match documents.as_slice() {
+            [] => Some("is empty"),
+            _ if is_envoys => Some(
+                "is a configuration of Envoy's without certbound: no wasm HTTP filter has a configuration with `endpoints`",
+            ),
+            [document] if spelling::resembles_certbound(document) => {
                 configurations.push(alone(document, environment, outlook));
+                None
             }
-            [] => return Err(whole(format!("{} is empty", file.display()))),
-            _ => {
-                return Err(whole(format!(
-                    "{} is a configuration of Envoy's without certbound: no wasm HTTP filter has a configuration with `endpoints`",
-                    file.display()
-                )));
+            documents if documents.iter().any(spelling::resembles_certbound) => {
+                Some("has several documents: give certbound's configuration alone")
             }
+            _ => Some("is neither a certbound configuration nor one of Envoy's"),
+        };
+        if let Some(problem) = problem {
+            return Err(whole(format!("{} {problem}", file.display())));
         }
     }
     locate(text, count, &mut configurations);
@@ -237,7 +243,9 @@ fn checked(
             Some(secret.map_or(SAMPLE_TEXT, |secret| &secret.sample).to_owned())
         }
     };
-    let at = |ConfigError { path: key, message }| Finding::new(&join(&path, &key), message);
+    let at = |ConfigError { path: key, message }| {
+        Finding::new(&join(&path, &key), spelling::explained(message, &key))
+    };
     let (config, errors) = match Config::parse(bytes, &env) {
         Ok(config) => (Some(config), Vec::new()),
         Err(errors) => (None, errors.0.into_iter().map(at).collect()),

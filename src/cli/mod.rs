@@ -13,6 +13,7 @@ mod message;
 mod places;
 mod rfc3339;
 mod schema;
+mod spelling;
 mod surroundings;
 mod verify;
 mod yaml;

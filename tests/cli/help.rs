@@ -122,9 +122,9 @@ fn colours_stay_where_they_are_seen() {
     assert!(coloured.contains("\u{1b}[31m"), "{coloured}");
     assert!(!run(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).contains('\u{1b}'));
     // What others wrote does not colour anything.
-    let nasty = file("nasty.yaml", "\"\\e[31mendpoints\": []\n");
+    let nasty = file("nasty.yaml", "endpoints: []\n\"\\e[31mkey\": []\n");
     let variables = [("CLICOLOR_FORCE", "1")];
     let nasty = certbound_with(&["check", &nasty], &variables, "");
-    assert!(nasty.problems.contains("[31mendpoints"), "{}", nasty.problems);
-    assert!(!nasty.problems.contains("\u{1b}[31mendpoints"), "{}", nasty.problems);
+    assert!(nasty.problems.contains("[31mkey"), "{}", nasty.problems);
+    assert!(!nasty.problems.contains("\u{1b}[31mkey"), "{}", nasty.problems);
 }
