@@ -1,5 +1,7 @@
 //! certbound within an Envoy configuration: a bootstrap, a listener from LDS, a patch for Istio's.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
@@ -17,14 +19,80 @@ pub(super) struct Filter<'a> {
     pub(super) plugin: Message<'a>,
     /// The objects that it stands in, the nearest last; none in a patch, since what that is merged into is not in the file.
     pub(super) enclosing: Vec<Message<'a>>,
+    /// The name under which Envoy gets it (ECDS), unless it is written where it works.
+    delivered_as: Option<&'a str>,
 }
 
-/// Every wasm HTTP filter in a document that is certbound: its configuration has `endpoints`, or its name, or that of
-/// its module, says so. `at` is the path of the document.
-pub(super) fn filters<'a>(document: &'a Value, at: &str) -> Vec<Filter<'a>> {
+/// An HTTP filter of which there is only the name here, under which Envoy gets the rest (`config_discovery`, ECDS).
+pub(super) struct Slot<'a> {
+    pub(super) name: &'a str,
+    /// Itself, and before it the objects that it stands in, as those of a filter.
+    pub(super) enclosing: Vec<Message<'a>>,
+    pub(super) path: String,
+}
+
+/// What of certbound is in a file.
+#[derive(Default)]
+pub(super) struct Found<'a> {
+    /// Every wasm HTTP filter that is certbound: its configuration has `endpoints`, or its name, or that of its module,
+    /// says so.
+    pub(super) filters: Vec<Filter<'a>>,
+    /// Where certbound is to be delivered.
+    pub(super) slots: Vec<Slot<'a>>,
+    /// The names of the wasm filters that are something else.
+    others: Vec<&'a str>,
+}
+
+/// Looks for certbound in the documents of a file.
+pub(super) fn find(documents: &[Value]) -> Found<'_> {
     let mut search = Search::default();
-    search.walk(document, at, None);
-    search.found
+    for (index, document) in documents.iter().enumerate() {
+        let at = if documents.len() == 1 { String::new() } else { format!("[{index}]") };
+        search.walk(document, &at, None);
+    }
+    let Found { filters, mut slots, others } = search.found;
+    // What is delivered under a name decides whether that is certbound, then the name; without both, any wasm filter may be.
+    let is_delivered =
+        |slot: &Slot<'_>| filters.iter().any(|filter| filter.delivered_as == Some(slot.name));
+    slots.retain(|slot| is_delivered(slot) || !others.contains(&slot.name));
+    let is_certain = |slot: &Slot<'_>| is_delivered(slot) || says_certbound(slot.name);
+    if !filters.is_empty() || slots.iter().any(is_certain) {
+        slots.retain(is_certain);
+    }
+    Found { filters, slots, others }
+}
+
+/// Whether certbound is written among HTTP filters.
+pub(super) fn is_among(filters: &Value) -> bool {
+    let mut search = Search::default();
+    search.walk(filters, "", None);
+    !search.found.filters.is_empty()
+}
+
+impl<'a> Found<'a> {
+    /// The slots into which a filter is delivered.
+    pub(super) fn slots_of<'b>(
+        &'b self,
+        filter: &Filter<'a>,
+    ) -> impl Iterator<Item = &'b Slot<'a>> {
+        let name = filter.delivered_as;
+        self.slots.iter().filter(move |slot| Some(slot.name) == name)
+    }
+
+    /// The slots of which what is delivered is not in the file, by name.
+    pub(super) fn open_slots(&self) -> BTreeMap<&'a str, Vec<&Slot<'a>>> {
+        let mut open: BTreeMap<&str, Vec<&Slot<'_>>> = BTreeMap::new();
+        for slot in &self.slots {
+            if self.filters.iter().all(|filter| filter.delivered_as != Some(slot.name)) {
+                open.entry(slot.name).or_default().push(slot);
+            }
+        }
+        open
+    }
+}
+
+fn says_certbound(name: &str) -> bool {
+    name.to_ascii_lowercase().contains("certbound")
 }
 
 /// Whether a document has the keys of Envoy's, Istio's or Kubernetes's configuration rather than of certbound's.
@@ -76,7 +144,7 @@ struct Search<'a> {
     enclosing: Vec<Message<'a>>,
     /// Whether this is part of a patch to something that is not in the file.
     is_merged: bool,
-    found: Vec<Filter<'a>>,
+    found: Found<'a>,
 }
 
 impl<'a> Search<'a> {
@@ -96,12 +164,23 @@ impl<'a> Search<'a> {
         let Some(object) = Message::new(path, value) else { return };
         let name = object.text("name").or(name);
         let plugin = object.unpacked(WASM_FILTER).and_then(|filter| filter.message("config"));
-        if let Some(plugin) = plugin
-            && is_certbound(&plugin, name)
-        {
-            let enclosing = if self.is_merged { Vec::new() } else { self.enclosing.clone() };
-            self.found.push(Filter { plugin, enclosing });
-            return;
+        if let Some(plugin) = plugin {
+            if is_certbound(&plugin, name) {
+                let is_in_place =
+                    self.enclosing.iter().any(|object| object.get("http_filters").is_some());
+                self.found.filters.push(Filter {
+                    plugin,
+                    enclosing: self.known_enclosing(),
+                    delivered_as: name.filter(|_| !is_in_place),
+                });
+                return;
+            }
+            self.found.others.extend(name);
+        }
+        if let Some(name) = object.text("name").filter(|name| may_be_certbound(&object, name)) {
+            let mut enclosing = self.known_enclosing();
+            enclosing.push(object.clone());
+            self.found.slots.push(Slot { name, enclosing, path: path.to_owned() });
         }
         let was_merged = self.is_merged;
         self.is_merged |= object.text("operation") == Some("MERGE");
@@ -113,6 +192,18 @@ impl<'a> Search<'a> {
         self.enclosing.pop();
         self.is_merged = was_merged;
     }
+
+    fn known_enclosing(&self) -> Vec<Message<'a>> {
+        if self.is_merged { Vec::new() } else { self.enclosing.clone() }
+    }
+}
+
+/// Whether what is delivered here under a name may be certbound.
+fn may_be_certbound(filter: &Message<'_>, name: &str) -> bool {
+    let Some(discovery) = filter.message("config_discovery") else { return false };
+    let types = discovery.get("type_urls").and_then(Value::as_array).into_iter().flatten();
+    let mut types = types.filter_map(Value::as_str).filter_map(|url| url.rsplit('/').next());
+    says_certbound(name) || types.any(|name| name == WASM_FILTER)
 }
 
 fn is_of_type(value: &Value, of_type: &str) -> bool {
@@ -134,7 +225,7 @@ fn is_certbound(plugin: &Message<'_>, name: Option<&str>) -> bool {
     plugin
         .get("configuration")
         .is_some_and(|written| has_endpoints(written) || written.get("endpoints").is_some())
-        || names.into_iter().flatten().any(|name| name.to_ascii_lowercase().contains("certbound"))
+        || names.into_iter().flatten().any(says_certbound)
 }
 
 impl Filter<'_> {

@@ -29,7 +29,9 @@ An error means that Envoy would not start with this filter. A warning means that
   - a CA, a CRL or a registered certificate (x5c) has expired, or does so within --expiry-days. Of what lives for less
     than four times as long, the last quarter counts;
   - a secret, `{ env: NAME }`, could not be checked, since the variable is not set here.
-Nothing is said of what the file does not tell: of the listener that an EnvoyFilter is for, of what comes by SDS or RDS.
+Nothing is said of what the file does not tell: of the listener that an EnvoyFilter is for, of what comes by SDS or RDS. Where
+certbound is delivered (ECDS, `config_discovery`) and its configuration is not in the file, what surrounds it is judged as far
+as that goes; check what is delivered as a file of its own. A dump has both, and what fits by its name is judged together.
 
 After an update by ECDS that certbound rejected, /config_dump has the rejected configuration, and no error_state beside it:
 the log's last `configured …` line says which one is at work.
@@ -37,7 +39,8 @@ the log's last `configured …` line says which one is at work.
 --json prints {\"valid\", \"errors\", \"warnings\", \"configurations\"}. Errors and warnings are lists of
 {\"path\", \"message\", \"line\", \"column\"}: the key's path, the sentence, and where it is in the file or, if it is
 missing, where it belongs (null if that is not known). The configurations found are listed as {\"path\", \"endpoints\",
-\"clients\", \"signing\"}: how many endpoints, how many clients of each method, whether anything is signed.
+\"clients\", \"signing\"}: how many endpoints, how many clients of each method, whether anything is signed. One that is
+delivered, and not in the file, is listed as {\"path\", \"delivered_as\"}.
 
 Examples:
   certbound check certbound.yaml
@@ -121,6 +124,12 @@ pub(super) fn run(arguments: &Arguments) -> Printout {
     for configuration in &configurations {
         if let Some(config) = &configuration.config {
             printout.output.push_str(&summary(configuration, config));
+        } else if let Some(name) = &configuration.delivered_as {
+            let note = format!(
+                "delivered (ECDS) as {name}, and not in this file: check what is delivered, too"
+            );
+            printout.output += &property("at", &configuration.path);
+            printout.output += &property("configuration", &note);
         }
     }
     printout
@@ -188,6 +197,9 @@ fn summary(configuration: &Configuration, config: &Config) -> String {
 }
 
 fn summary_json(configuration: &Configuration) -> Option<Value> {
+    if let Some(name) = &configuration.delivered_as {
+        return Some(json!({ "path": configuration.path, "delivered_as": name }));
+    }
     let config = configuration.config.as_ref()?;
     Some(json!({
         "path": configuration.path,

@@ -11,11 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     BAD, DIM, STANDARD_INPUT, UNEASY,
-    bootstrap::{self, Filter, ModuleVariable},
+    bootstrap::{self, Filter, Found, ModuleVariable, Slot},
     expiry::{self, Outlook},
-    message::join,
+    message::{Message, join},
     places::{Place, Places},
-    printable, spelling, styled, surroundings, yaml,
+    printable, spelling, styled,
+    surroundings::{self, Configured},
+    yaml,
 };
 
 /// Something to say about a place in a file.
@@ -90,7 +92,9 @@ pub(super) struct Configuration {
     pub(super) path: String,
     /// As it is written; `null` if that is no JSON.
     pub(super) written: Value,
-    /// `Some` if there are no errors.
+    /// Under which name Envoy gets it by ECDS, if it is not in the file.
+    pub(super) delivered_as: Option<String>,
+    /// `Some` if it is in the file, without errors.
     pub(super) config: Option<Config>,
     pub(super) errors: Vec<Finding>,
     pub(super) warnings: Vec<Finding>,
@@ -112,14 +116,13 @@ pub(super) fn read(
         place: Some(error.place()),
         ..whole(format!("{} is neither YAML nor JSON: {error}", file.display()))
     })?;
-    let count = documents.len();
     let documents: Vec<Value> = documents.into_iter().map(bootstrap::with_files_unfolded).collect();
+    let found = bootstrap::find(&documents);
     let mut configurations = Vec::new();
-    for (index, document) in documents.iter().enumerate() {
-        let at = if count == 1 { String::new() } else { format!("[{index}]") };
-        let filters = bootstrap::filters(document, &at);
-        configurations.extend(filters.iter().map(|filter| in_envoy(filter, environment, outlook)));
-    }
+    configurations
+        .extend(found.filters.iter().map(|filter| in_envoy(filter, &found, environment, outlook)));
+    let open_slots = found.open_slots();
+    configurations.extend(open_slots.iter().map(|(name, slots)| elsewhere(name, slots)));
     if configurations.is_empty() {
         let is_envoys = documents.iter().any(bootstrap::is_envoy_configuration);
         let problem = match documents.as_slice() {
@@ -140,7 +143,7 @@ pub(super) fn read(
             return Err(whole(format!("{} {problem}", file.display())));
         }
     }
-    locate(text, count, &mut configurations);
+    locate(text, documents.len(), &mut configurations);
     Ok(configurations)
 }
 
@@ -177,6 +180,7 @@ fn alone(
 
 fn in_envoy(
     filter: &Filter<'_>,
+    found: &Found<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
     outlook: Outlook,
 ) -> Configuration {
@@ -199,11 +203,26 @@ fn in_envoy(
         }
     };
     if let Some(config) = &configuration.config {
-        let written = &configuration.written;
-        warnings.extend(surroundings::warnings(filter, config, &configuration.path, written));
+        let Configuration { path, written, .. } = &configuration;
+        let slots = found.slots_of(filter).map(|slot| slot.enclosing.as_slice());
+        let places: Vec<&[Message<'_>]> =
+            [filter.enclosing.as_slice()].into_iter().chain(slots).collect();
+        let configured = Configured { config, path, written };
+        warnings.extend(surroundings::warnings(&places, Some(&configured)));
     }
     configuration.warnings.splice(0..0, warnings);
     configuration
+}
+
+/// A configuration that Envoy gets by ECDS, and that is not in the file: what surrounds its slots can be judged in part.
+fn elsewhere(name: &str, slots: &[&Slot<'_>]) -> Configuration {
+    let places: Vec<&[Message<'_>]> = slots.iter().map(|slot| slot.enclosing.as_slice()).collect();
+    Configuration {
+        path: slots.first().map(|slot| slot.path.clone()).unwrap_or_default(),
+        delivered_as: Some(name.to_owned()),
+        warnings: surroundings::warnings(&places, None),
+        ..Configuration::default()
+    }
 }
 
 impl Configuration {
@@ -262,7 +281,15 @@ fn checked(
     let of_time =
         config.iter().flat_map(|config| expiry::warnings(outlook, &path, config, &written));
     let warnings = of_secrets.chain(of_time).collect();
-    Configuration { path, written, config, errors, warnings, unknown_variables: unknown }
+    Configuration {
+        path,
+        written,
+        delivered_as: None,
+        config,
+        errors,
+        warnings,
+        unknown_variables: unknown,
+    }
 }
 
 /// A secret that the configuration takes from the environment.

@@ -156,7 +156,8 @@ fn read_config(arguments: &Arguments, now: u64) -> Result<(Config, Option<String
     if !problems.is_empty() {
         return Err(Printout { problems, status: 2, ..Printout::default() });
     }
-    let mut configurations = configurations.into_iter();
+    let mut configurations =
+        configurations.into_iter().filter(|configuration| configuration.config.is_some());
     let first = configurations.next();
     let is_ambiguous = configurations
         .any(|other| first.as_ref().is_none_or(|first| first.written != other.written));
@@ -166,7 +167,9 @@ fn read_config(arguments: &Arguments, now: u64) -> Result<(Config, Option<String
             "has several configurations of certbound, which differ: give the one that is meant, alone",
         ));
     }
-    let first = first.ok_or_else(|| without("has no configuration of certbound"))?;
+    let first = first.ok_or_else(|| {
+        without("says that certbound is delivered (ECDS), without its configuration: give what is delivered")
+    })?;
     let stand_in_signing_key = first.stand_in_signing_key().map(str::to_owned);
     let config = first.config.ok_or_else(|| without("has no usable configuration"))?;
     Ok((config, stand_in_signing_key))

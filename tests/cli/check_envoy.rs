@@ -790,6 +790,165 @@ fn the_dump_of_a_running_envoy_is_read() {
     );
 }
 
+// === What is delivered (ECDS) ===
+
+const WASM: &str = "extensions.filters.http.wasm.v3.Wasm";
+
+/// A filter of which Envoy gets the rest under this name.
+fn slot(name: &str) -> Value {
+    json!({ "name": name, "config_discovery": {
+        "type_urls": [of_type(WASM)],
+        "config_source": { "path_config_source": { "path": "certbound.yaml" } },
+    } })
+}
+
+/// The sound bootstrap, certbound being delivered.
+fn with_slot(name: &str) -> Value {
+    put(bootstrap(&rich()), "http.http_filters[1]", slot(name))
+}
+
+/// A document with another element in a list.
+fn put(mut document: Value, path: &str, element: Value) -> Value {
+    *document.pointer_mut(&pointer(&full(path))).unwrap() = element;
+    document
+}
+
+/// Under which names configurations are delivered, of those that the file has not.
+fn delivered(name: &str, document: &Value) -> Vec<String> {
+    let run = check(&format!("envoy-{name}.json"), document.to_string());
+    assert_eq!(run.status, 0, "{name}: {}", run.output);
+    let configurations = run.json()["configurations"].clone();
+    let names = configurations.as_array().unwrap().iter();
+    names.filter_map(|one| Some(one["delivered_as"].as_str()?.to_owned())).collect()
+}
+
+#[test]
+fn a_place_for_certbound_is_judged_without_its_configuration() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/kubernetes/envoy.yaml");
+    let run = certbound(&["check", path]);
+    assert_eq!((run.status, run.problems.as_str()), (0, ""));
+    assert!(run.output.contains(": valid\n"), "{}", run.output);
+    assert!(run.output.contains("delivered (ECDS) as certbound"), "{}", run.output);
+    let run = certbound(&["decide", "--config", path, "--client-id", "a"]);
+    assert_eq!(run.status, 2);
+    assert!(run.problems.contains("is delivered (ECDS)"), "{}", run.problems);
+
+    // By its name, or as the only wasm filter that there is.
+    for name in ["certbound", "oauth/Certbound", "front"] {
+        assert_eq!(delivered("slot", &with_slot(name)), [name]);
+        assert_eq!(warnings("slot", &with_slot(name)), [""; 0]);
+    }
+    let disabled = json!({ "front": {
+        "@type": of_type("config.route.v3.FilterConfig"), "disabled": true } });
+    for (index, (path, value, expected)) in [
+        ("chain.transport_socket", Value::Null, "chain.transport_socket"),
+        ("common.validation_context", Value::Null, "common.validation_context"),
+        ("http.request_timeout", Value::Null, "http.request_timeout"),
+        (
+            "http.forward_client_cert_details",
+            "FORWARD_ONLY".into(),
+            "http.forward_client_cert_details",
+        ),
+        ("http.http_filters[1].disabled", true.into(), "http.http_filters[1].disabled"),
+        ("http.http_filters[1].is_optional", true.into(), "http.http_filters[1].is_optional"),
+        ("host.typed_per_filter_config", disabled, "host.typed_per_filter_config.front.disabled"),
+        (
+            "http.upgrade_configs",
+            json!([{ "upgrade_type": "websocket", "filters": [{ "name": "router" }] }]),
+            "http.upgrade_configs[0].filters",
+        ),
+        // What depends on the configuration.
+        ("route.host_rewrite_literal", "as.internal".into(), ""),
+        ("http.merge_slashes", Value::Null, ""),
+        ("http.forward_client_cert_details", "SANITIZE".into(), ""),
+        ("common.validation_context", json!({ "trusted_ca": { "filename": "ca.pem" } }), ""),
+        ("listener.per_connection_buffer_limit_bytes", 1024.into(), ""),
+        ("static_resources.clusters", json!([]), ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let document = changed(with_slot("front"), &[(&full(path), value)]);
+        let expected: Vec<String> =
+            [expected].iter().filter(|path| !path.is_empty()).map(|path| full(path)).collect();
+        assert_eq!(warnings(&format!("slot-{index}"), &document), expected, "{path}");
+    }
+}
+
+#[test]
+fn a_place_for_another_filter_is_none_for_certbound() {
+    let other = with(slot("lua"), "config_discovery", json!({ "type_urls": [of_type("a.b.Lua")] }));
+    let without = put(with_slot("front"), "http.http_filters[1]", other);
+    assert_eq!(check("envoy-lua.json", without.to_string()).status, 1);
+    // Beside certbound, or what has its name, another wasm filter is another one.
+    let written = put(bootstrap(&anchored()), "http.http_filters[0]", slot("firewall"));
+    assert_eq!(delivered("firewall-1", &written), [""; 0]);
+    let named = put(with_slot("certbound"), "http.http_filters[0]", slot("firewall"));
+    assert_eq!(delivered("firewall-2", &named), ["certbound"]);
+}
+
+/// As the ConfigMap of deploy/kubernetes has them, and Envoy's /config_dump.
+#[test]
+fn what_is_delivered_is_judged_where_it_goes() {
+    let written = bootstrap(&rich());
+    let filter = full("http.http_filters[1].typed_config");
+    let wasm = written.pointer(&pointer(&filter)).unwrap();
+    let resource = json!({
+        "@type": of_type("config.core.v3.TypedExtensionConfig"), "name": "front", "typed_config": wasm });
+    let rewriting = (full("route.host_rewrite_literal"), Value::from("as.internal"));
+    let document = changed(with_slot("front"), &[(&rewriting.0, rewriting.1)]);
+    let listener = document["static_resources"]["listeners"][0].clone();
+    let dump = |name: &str| {
+        let delivered = with(resource.clone(), "name", name.into());
+        json!({ "configs": [
+            { "@type": of_type("admin.v3.BootstrapConfigDump"), "bootstrap": document },
+            { "@type": of_type("admin.v3.EcdsConfigDump"), "ecds_filters": [{ "ecds_filter": delivered }] },
+            { "@type": of_type("admin.v3.ListenersConfigDump"), "dynamic_listeners": [
+                { "name": "clients", "active_state": { "listener": listener } } ] },
+        ] })
+    };
+    let rewritten = rewriting_path("configs[2].dynamic_listeners[0].active_state.listener");
+    assert_eq!(delivered("ecds", &dump("front")), [""; 0]);
+    assert_eq!(warnings("ecds", &dump("front")), [rewritten]);
+    // What has another name goes elsewhere, and is certbound by its endpoints.
+    assert_eq!(warnings("ecds-other", &dump("other")), [""; 0]);
+
+    let files = json!({ "kind": "ConfigMap", "data": {
+        "envoy.yaml": document.to_string(),
+        "certbound.yaml": json!({ "resources": [resource] }).to_string(),
+    } });
+    let rewritten = rewriting_path("data.envoy.yaml.static_resources.listeners[0]");
+    assert_eq!(warnings("ecds-files", &files), [rewritten]);
+
+    // A wasm filter that is something else.
+    let mut firewall = dump("front");
+    let plugin = "/configs/1/ecds_filters/0/ecds_filter/typed_config/config";
+    *firewall.pointer_mut(plugin).unwrap() = json!({ "name": "firewall" });
+    assert_eq!(check("envoy-ecds-firewall.json", firewall.to_string()).status, 1);
+}
+
+fn rewriting_path(listener: &str) -> String {
+    full("route.host_rewrite_literal").replace("static_resources.listeners[0]", listener)
+}
+
+/// A pod is ready only if certbound is, and probes have no certificate.
+#[test]
+fn a_listener_for_probes_beside_that_for_clients_needs_no_tls() {
+    let mut document = with_slot("certbound");
+    let clients = document["static_resources"]["listeners"][0].clone();
+    let mut probes = clients.clone();
+    probes["filter_chains"][0].as_object_mut().unwrap().remove("transport_socket");
+    probes["filter_chains"][0]["filters"][0]["typed_config"]
+        .as_object_mut()
+        .unwrap()
+        .remove("request_timeout");
+    document["static_resources"]["listeners"] = json!([clients, probes]);
+    assert_eq!(delivered("probes", &document), ["certbound"]);
+    assert_eq!(warnings("probes", &document), [""; 0]);
+    document["static_resources"]["listeners"] = json!([probes]);
+    assert_eq!(warnings("probes-only", &document).len(), 2);
+}
+
 // === What ceases to be valid ===
 
 const DAY: u64 = 86_400;

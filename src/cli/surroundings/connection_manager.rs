@@ -20,7 +20,7 @@ const JWT_AUTHN: &str = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentic
 pub(super) fn warnings(
     manager: &Message<'_>,
     entry: Option<&Message<'_>>,
-    configured: &Configured<'_>,
+    configured: Option<&Configured<'_>>,
 ) -> Vec<Finding> {
     let mut warnings = Vec::new();
     warnings.extend(forwarded_client_cert(manager, configured));
@@ -30,14 +30,18 @@ pub(super) fn warnings(
             "must be there: a request that certbound holds while it crashes would hang; write for example 10s",
         ));
     }
-    warnings.extend(other_spellings(manager, configured));
-    let http2 = manager.message("http2_protocol_options");
-    warnings.extend(
-        http2.and_then(|http2| small_buffer(&http2, "initial_stream_window_size", configured)),
-    );
+    if let Some(configured) = configured {
+        warnings.extend(other_spellings(manager, configured));
+        let http2 = manager.message("http2_protocol_options");
+        warnings.extend(
+            http2.and_then(|http2| small_buffer(&http2, "initial_stream_window_size", configured)),
+        );
+    }
     if let Some(entry) = entry {
         warnings.extend(optional_or_disabled(entry));
-        warnings.extend(jwt_authn(manager, entry, configured));
+        warnings.extend(
+            configured.into_iter().flat_map(|configured| jwt_authn(manager, entry, configured)),
+        );
         let name = entry.text("name").unwrap_or_default();
         warnings.extend(routes::warnings(manager, name, configured));
     }
@@ -66,7 +70,10 @@ pub(super) fn small_buffer(
     })
 }
 
-fn forwarded_client_cert(manager: &Message<'_>, configured: &Configured<'_>) -> Option<Finding> {
+fn forwarded_client_cert(
+    manager: &Message<'_>,
+    configured: Option<&Configured<'_>>,
+) -> Option<Finding> {
     const KEY: &str = "forward_client_cert_details";
     const LETTING_IN: [(&str, u8); 3] =
         [("FORWARD_ONLY", 1), ("APPEND_FORWARD", 2), ("ALWAYS_FORWARD_ONLY", 4)];
@@ -74,7 +81,10 @@ fn forwarded_client_cert(manager: &Message<'_>, configured: &Configured<'_>) -> 
     let details = manager.message("set_current_client_cert_details");
     let tells = |detail| is_set && details.as_ref().is_some_and(|details| details.is_true(detail));
     let warn = |key, message: String| Some(Finding::new(&manager.at(key), message));
-    if configured.config.certificate_source == CertificateSource::Xfcc {
+    let is_source = |configured: &Configured<'_>| {
+        configured.config.certificate_source == CertificateSource::Xfcc
+    };
+    if configured.is_some_and(is_source) {
         if !is_set {
             return warn(
                 KEY,
@@ -101,7 +111,7 @@ fn forwarded_client_cert(manager: &Message<'_>, configured: &Configured<'_>) -> 
             ),
         );
     }
-    if configured.builds_paths() && !tells("chain") {
+    if configured.is_some_and(Configured::builds_paths) && !tells("chain") {
         let key = if is_set { "set_current_client_cert_details" } else { KEY };
         return warn(
             key,

@@ -6,21 +6,17 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{CONNECTION_MANAGER, Configured, is_listener, routes};
-use crate::cli::{
-    bootstrap::{self, Filter},
-    configuration::Finding,
-    message::Message,
-};
+use crate::cli::{bootstrap, configuration::Finding, message::Message};
 
 const MATCHER: &str = "envoy.extensions.common.matching.v3.ExtensionWithMatcher";
 const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 
-/// `manager` is what the filter is in, and `within` what it is in there, the nearest last.
+/// `manager` is what the filter is in, `within` what it is in there, and `place` all that it is in, the nearest last.
 pub(super) fn warnings(
     manager: &Message<'_>,
-    filter: &Filter<'_>,
+    place: &[Message<'_>],
     within: &[Message<'_>],
-    configured: &Configured<'_>,
+    configured: Option<&Configured<'_>>,
 ) -> Vec<Finding> {
     let mut warnings = Vec::new();
     if let Some(matcher) = within.iter().find_map(|message| message.unpacked(MATCHER)) {
@@ -39,8 +35,9 @@ pub(super) fn warnings(
             ));
         }
     }
+    let Some(configured) = configured else { return warnings };
     let servers = routes::clusters_of_endpoints(manager, configured);
-    let chains = listeners(&filter.enclosing).into_iter().flat_map(|listener| {
+    let chains = listeners(place).into_iter().flat_map(|listener| {
         let default = listener.message("default_filter_chain");
         listener.messages("filter_chains").into_iter().chain(default)
     });
@@ -79,8 +76,7 @@ fn lacks_certbound(filters: Option<&Value>) -> bool {
         Message::new("", filter).is_some_and(|filter| filter.get("config_discovery").is_some())
     };
     filters.is_none_or(|filters| {
-        bootstrap::filters(filters, "").is_empty()
-            && !filters.as_array().into_iter().flatten().any(is_delivered)
+        !bootstrap::is_among(filters) && !filters.as_array().into_iter().flatten().any(is_delivered)
     })
 }
 

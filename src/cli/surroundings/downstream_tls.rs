@@ -21,11 +21,14 @@ struct Validation<'a> {
     is_delivered: bool,
 }
 
-pub(super) fn warnings(chain: &Message<'_>, configured: &Configured<'_>) -> Vec<Finding> {
-    let socket = chain.message("transport_socket");
-    let typed_config = socket.as_ref().and_then(|socket| socket.message("typed_config"));
-    let is = |of_type| typed_config.as_ref().and_then(|config| config.unpacked(of_type));
-    if socket.is_none() || is(PLAINTEXT).is_some() {
+/// Whether there is certainly no TLS.
+pub(super) fn is_plaintext(chain: &Message<'_>) -> bool {
+    let Some(socket) = chain.message("transport_socket") else { return true };
+    socket.message("typed_config").is_some_and(|config| config.unpacked(PLAINTEXT).is_some())
+}
+
+pub(super) fn warnings(chain: &Message<'_>, configured: Option<&Configured<'_>>) -> Vec<Finding> {
+    if is_plaintext(chain) {
         return vec![Finding::new(
             &chain.at("transport_socket"),
             "there is no TLS here, and so no certificate for certbound: write envoy.transport_sockets.tls with a \
@@ -33,6 +36,9 @@ pub(super) fn warnings(chain: &Message<'_>, configured: &Configured<'_>) -> Vec<
              (`validation_context: { trust_chain_verification: ACCEPT_UNTRUSTED }`)",
         )];
     }
+    let socket = chain.message("transport_socket");
+    let typed_config = socket.as_ref().and_then(|socket| socket.message("typed_config"));
+    let is = |of_type| typed_config.as_ref().and_then(|config| config.unpacked(of_type));
     let quic = is(QUIC).and_then(|quic| quic.message("downstream_tls_context"));
     match is(DOWNSTREAM_TLS).or(quic) {
         Some(tls) => of_context(&tls, configured),
@@ -40,7 +46,7 @@ pub(super) fn warnings(chain: &Message<'_>, configured: &Configured<'_>) -> Vec<
     }
 }
 
-fn of_context(tls: &Message<'_>, configured: &Configured<'_>) -> Vec<Finding> {
+fn of_context(tls: &Message<'_>, configured: Option<&Configured<'_>>) -> Vec<Finding> {
     // Without it Envoy does not start.
     let Some(common) = tls.message("common_tls_context") else { return Vec::new() };
     let validation = Validation::of(&common);
@@ -55,6 +61,7 @@ fn of_context(tls: &Message<'_>, configured: &Configured<'_>) -> Vec<Finding> {
             ),
         )];
     }
+    let Some(configured) = configured else { return Vec::new() };
     let mut warnings = validation.warnings(configured);
     if requires {
         warnings.extend(excluded(tls, configured));

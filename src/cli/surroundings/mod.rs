@@ -14,7 +14,6 @@ use certbound::{
 use serde_json::Value;
 
 use super::{
-    bootstrap::Filter,
     configuration::Finding,
     message::{Message, join},
 };
@@ -23,47 +22,64 @@ const CONNECTION_MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
 /// The filter's configuration, valid by itself, and where it stands.
-struct Configured<'a> {
-    config: &'a Config,
-    path: &'a str,
-    written: &'a Value,
+pub(super) struct Configured<'a> {
+    pub(super) config: &'a Config,
+    pub(super) path: &'a str,
+    pub(super) written: &'a Value,
 }
 
 fn is_listener(message: &&Message<'_>) -> bool {
     message.get("filter_chains").or(message.get("default_filter_chain")).is_some()
 }
 
-/// Everything that surrounds the filter and does not suit it.
+/// Everything that surrounds the filter and does not suit it. `places` are the objects that it stands in, the nearest last,
+/// for each time that it is there. Without its configuration, what would depend on that is taken to be right.
 pub(super) fn warnings(
-    filter: &Filter<'_>,
-    config: &Config,
-    path: &str,
-    written: &Value,
+    places: &[&[Message<'_>]],
+    configured: Option<&Configured<'_>>,
 ) -> Vec<Finding> {
-    let configured = Configured { config, path, written };
+    let is_plaintext = |place: &[Message<'_>]| chain(place).map(downstream_tls::is_plaintext);
+    // Beside a listener for clients, one without TLS is for something else, such as probes.
+    let has_tls = places.iter().any(|place| is_plaintext(place) == Some(false));
+    let mut warnings = Vec::new();
+    for place in places {
+        if !(has_tls && is_plaintext(place) == Some(true)) {
+            for warning in around(place, configured) {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+    }
+    warnings
+}
+
+/// The filter chain in which the connection manager of a place is.
+fn chain<'a>(place: &'a [Message<'a>]) -> Option<&'a Message<'a>> {
+    let mut enclosing = place.iter().rev();
+    enclosing.find(|message| message.unpacked(CONNECTION_MANAGER).is_some())?;
+    enclosing.find(|message| message.get("filters").is_some())
+}
+
+/// What surrounds one place.
+fn around(place: &[Message<'_>], configured: Option<&Configured<'_>>) -> Vec<Finding> {
     let mut warnings = Vec::new();
     // From the inside out.
-    let mut enclosing = filter.enclosing.iter().rev();
+    let mut enclosing = place.iter().rev();
     if let Some(manager) = enclosing.find_map(|message| message.unpacked(CONNECTION_MANAGER)) {
-        let within = filter.enclosing.get(enclosing.len().saturating_add(1)..).unwrap_or_default();
+        let within = place.get(enclosing.len().saturating_add(1)..).unwrap_or_default();
         let entry = within.iter().find(|message| message.text("name").is_some());
-        warnings.extend(connection_manager::warnings(&manager, entry, &configured));
-        warnings.extend(detours::warnings(&manager, filter, within, &configured));
-        let chain = enclosing.find(|message| message.get("filters").is_some());
-        warnings
-            .extend(chain.iter().flat_map(|chain| downstream_tls::warnings(chain, &configured)));
-        warnings.extend(enclosing.find(is_listener).and_then(|listener| {
-            connection_manager::small_buffer(
-                listener,
-                "per_connection_buffer_limit_bytes",
-                &configured,
-            )
-        }));
+        warnings.extend(connection_manager::warnings(&manager, entry, configured));
+        warnings.extend(detours::warnings(&manager, place, within, configured));
+        let chain = chain(place);
+        warnings.extend(chain.iter().flat_map(|chain| downstream_tls::warnings(chain, configured)));
     }
-    let bootstrap =
-        filter.enclosing.iter().find(|message| message.get("static_resources").is_some());
-    warnings
-        .extend(bootstrap.iter().flat_map(|bootstrap| missing_clusters(bootstrap, &configured)));
+    let Some(configured) = configured else { return warnings };
+    warnings.extend(place.iter().rev().find(is_listener).and_then(|listener| {
+        connection_manager::small_buffer(listener, "per_connection_buffer_limit_bytes", configured)
+    }));
+    let bootstrap = place.iter().find(|message| message.get("static_resources").is_some());
+    warnings.extend(bootstrap.iter().flat_map(|bootstrap| missing_clusters(bootstrap, configured)));
     warnings
 }
 

@@ -31,17 +31,17 @@ pub(super) fn destinations<'a>(manager: &Message<'a>, path: &str) -> Vec<Destina
 pub(super) fn warnings(
     manager: &Message<'_>,
     name: &str,
-    configured: &Configured<'_>,
+    configured: Option<&Configured<'_>>,
 ) -> Vec<Finding> {
     let mut warnings = Vec::new();
     let configurations = manager.message("route_config");
     let hosts = virtual_hosts(manager);
     let routes: Vec<Message<'_>> = hosts.iter().flat_map(|host| host.messages("routes")).collect();
     let shares: Vec<Message<'_>> = routes.iter().flat_map(shares).collect();
-    for level in configurations.iter().chain(&hosts).chain(&routes).chain(&shares) {
-        warnings.extend(disabled(level, name));
-        warnings.extend(written_over(level, configured));
-    }
+    let levels = || configurations.iter().chain(&hosts).chain(&routes).chain(&shares);
+    warnings.extend(levels().filter_map(|level| disabled(level, name)));
+    let Some(configured) = configured else { return warnings };
+    warnings.extend(levels().flat_map(|level| written_over(level, configured)));
     for host in &hosts {
         let mut seen: Vec<String> = Vec::new();
         for path in configured.config.endpoints.iter().flat_map(paths) {
