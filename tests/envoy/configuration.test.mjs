@@ -44,7 +44,7 @@ const single = [
   ['an unknown enforcement', { endpoints, enforcement: 'off' }, 'enforcement', '`report`'],
   ['an unknown header format', { endpoints, certificate_header: { format: 'der' } }, 'certificate_header.format', '`rfc9440`'],
   ['an unknown key of an object', { endpoints, certificate_header: { header: 'Client-Cert' } }, 'certificate_header.header', '`name`'],
-  ['a limit that is no number', { endpoints, limits: { max_body_bytes: '64k' } }, 'limits.max_body_bytes', '64k'],
+  ['a limit that is no number', { endpoints, limits: { max_body_bytes: '64k' } }, 'limits.max_body_bytes', 'expected a number'],
   ['a set of trust anchors without any', anchors({ intermediates: pems('intermediate-ca') }), 'trust_anchors.client-ca', '`certificates`'],
   ['a set of trust anchors without a name', { endpoints, trust_anchors: { '': clientCa } }, 'trust_anchors', 'a name'],
   ['a set of trust anchors whose name ends a line', { endpoints, trust_anchors: { 'client\nca': clientCa } }, 'trust_anchors', 'client\\nca'],
