@@ -181,8 +181,14 @@ describe('docker-compose.yaml', () => {
   test('optimises the module as the Makefile does', () => {
     const makefile = text('Makefile');
     const [, features] = /^WASM_FEATURES := (.+)$/m.exec(makefile);
-    const [, level] = /wasm-opt (-O\d)/.exec(makefile);
+    const [, callbacks] = /^UNUSED_CALLBACKS := (.+)$/m.exec(makefile);
+    const [, level] = /wasm-opt [^]+? (-O\d) /.exec(makefile);
     const command = compose().services.optimise.command.join(' ');
-    for (const option of [level, ...features.split(' ').map((feature) => `--enable-${feature}`)]) assert.ok(command.includes(option), option);
+    const options = [
+      ...features.split(' ').map((feature) => `--enable-${feature} `),
+      ...callbacks.split(' ').map((callback) => `--remove-exports=proxy_on_${callback} `),
+      `${level} `,
+    ];
+    for (const option of options) assert.ok(command.includes(option), option);
   });
 });
