@@ -18,7 +18,7 @@ const names = (target) => new Set([...crates(target).values()].map(({ name }) =>
 test('the module names no directory of the machine that built it', () => {
   const module = readFileSync(`${root}/${wasm}`).toString('latin1');
   // Panics say where they arose: if nothing of that were found, this would look in the wrong place.
-  assert.ok(module.includes('/crates/index.crates.io-'), 'no path of a crate');
+  assert.ok(module.includes('/crates/'), 'no path of a crate');
   assert.ok(module.includes('/rustc/'), 'no path of the standard library');
   const { CARGO_HOME = `${homedir()}/.cargo`, RUSTUP_HOME = `${homedir()}/.rustup` } = process.env;
   for (const directory of [root, homedir(), CARGO_HOME, RUSTUP_HOME, '/registry/src/', '/toolchains/']) {

@@ -10,7 +10,7 @@ export const rustVersion = () => /^rustc (\S+)/.exec(run('rustc', '--version'))[
 
 /**
  * certbound itself and all that is linked into it: name, version, SPDX licence expression, directory of the sources, SHA-256
- * of the archive on crates.io (certbound has none), and the ids of the crates that it uses directly.
+ * of the archive in the registry (certbound has none), and the ids of the crates that it uses directly.
  */
 export function crates(target) {
   const checksums = new Map();

@@ -26,7 +26,7 @@ const component = (crate, type, name = crate.name) => {
 };
 
 const linked = crates(target);
-// Every crate uses it, and an advisory may be about it; crates.io does not have it.
+// Every crate uses it, and an advisory may be about it; the registry does not have it.
 linked.set('std', { id: 'std', name: 'std', version: rustVersion(), licence: 'MIT OR Apache-2.0', uses: [] });
 
 const components = new Map();
