@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::http_signature::Field;
+
 /// Header fields in their order, with lower-case names. Values are bytes: Envoy lets through what is not UTF-8.
 #[derive(Clone, Debug, Default)]
 pub struct Headers(pub Vec<(String, Vec<u8>)>);
@@ -17,6 +19,11 @@ impl Headers {
         let mut values = self.values(name);
         let value = values.next()?;
         if values.next().is_some() { None } else { str::from_utf8(value).ok() }
+    }
+
+    /// Every field, borrowed.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// The request method.

@@ -1,13 +1,14 @@
 //! Which header fields of a request must not reach the server as the client wrote them (design: every request, every path).
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::{borrow::Cow, collections::HashSet};
 
 use sfv::{DictSerializer, Dictionary, ListEntry, Parser, StringRef};
 
-use crate::{headers::Headers, http_signature::TAG, upstream_authentication::Credential};
+use crate::{
+    headers::Headers,
+    http_signature::{Field, TAG},
+    upstream_authentication::Credential,
+};
 
 /// Fields in which some authorization server, framework or proxy expects a client certificate or what was found about
 /// it. Each also stands for every name that continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.
@@ -65,21 +66,24 @@ impl HeaderChange {
 }
 
 /// The fields of a request after these changes, of which the last to a field counts.
-pub fn changed(headers: &Headers, changes: &[HeaderChange]) -> Headers {
-    let changed: HashMap<&str, Option<&[u8]>> = changes
-        .iter()
-        .map(|change| match change {
-            HeaderChange::Remove(name) => (name.as_str(), None),
-            HeaderChange::Set(name, value) => (name.as_str(), Some(value.as_slice())),
-            HeaderChange::SetCredential(name, value) => {
-                (name.as_str(), Some(value.value().as_bytes()))
-            }
-        })
-        .collect();
-    let kept = headers.0.iter().filter(|(name, _)| !changed.contains_key(name.as_str())).cloned();
-    let set =
-        changed.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_vec())));
-    Headers(kept.chain(set).collect())
+pub fn changed<'a>(
+    fields: impl IntoIterator<Item = Field<'a>>,
+    changes: &'a [HeaderChange],
+) -> Vec<Field<'a>> {
+    let is_kept = |(name, _): &Field<'_>| changes.iter().all(|change| change.name() != *name);
+    let mut fields: Vec<_> = fields.into_iter().filter(is_kept).collect();
+    let mut later = changes;
+    while let Some((change, rest)) = later.split_first() {
+        later = rest;
+        let value = match change {
+            HeaderChange::Remove(_) => None,
+            HeaderChange::Set(_, value) => Some(value.as_slice()),
+            HeaderChange::SetCredential(_, value) => Some(value.value().as_bytes()),
+        };
+        let is_last = rest.iter().all(|later| later.name() != change.name());
+        fields.extend(value.filter(|_| is_last).map(|value| (change.name(), value)));
+    }
+    fields
 }
 
 /// Knows which fields are certbound's to write.
@@ -199,13 +203,13 @@ impl Sanitiser {
     /// Whether a field is one that only certbound may write. Names are compared folded, since CGI-style servers cannot
     /// tell `client-cert`, `client_cert` and `client.cert` apart.
     pub fn is_ours(&self, name: &str) -> bool {
+        if PSEUDO_HEADERS.contains(&name) {
+            return false;
+        }
         let folded_name = folded(name);
+        let is_alias = matches!(folded_name, Cow::Owned(_));
         let folded_name = folded_name.as_ref();
-        let is_alias = folded_name != name;
-        let has_prefix = |field: &&str| {
-            let rest = folded_name.strip_prefix(*field);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
+        let has_prefix = |field: &&str| continues(folded_name.as_bytes(), field.as_bytes());
         let is_numbered = |prefix: &String| {
             folded_name.strip_prefix(prefix.as_str()).is_some_and(|number| {
                 !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -220,6 +224,17 @@ impl Sanitiser {
             || (folded_name.as_bytes().windows(4).any(|part| part == b"cert")
                 && CERTIFICATE_WORDS.iter().any(|word| folded_name.contains(word)))
     }
+}
+
+/// The pseudo-header fields of requests (RFC 9113 §8.3.1), in which no server looks for anything else.
+const PSEUDO_HEADERS: [&str; 4] = [":authority", ":method", ":path", ":scheme"];
+
+/// Whether a name is that of a field, or continues it after a hyphen. Every name is compared with every field, so what tells
+/// most of them apart comes first.
+fn continues(name: &[u8], field: &[u8]) -> bool {
+    name.split_at_checked(field.len()).is_some_and(|(start, rest)| {
+        matches!(rest, [] | [b'-', ..]) && start.last() == field.last() && start == field
+    })
 }
 
 /// Fields that others may write too, but not under another spelling: those of the signature, and those that decide how the
@@ -326,6 +341,8 @@ mod tests {
             "x-forwarded-client-cert",
             "ssl-client-verify",
             "ssl_client_s_dn",
+            "ssl-client",
+            "ssl-client-",
             "ssl_client_cert_chain_0",
             "x-ssl-cert-chain-1",
             "x-forwarded-tls-client-cert-info",
@@ -359,10 +376,30 @@ mod tests {
                 ("intermediate-", "x"),
                 ("intermediate-1a", "x"),
                 ("client-ceremony", "x"),
+                ("ssl-clients", "x"),
+                ("ssl-clienx-s-dn", "x"),
                 ("content-type", "x"),
                 ("cookie", "client-cert")
             ]),
             []
+        );
+    }
+
+    #[test]
+    fn nothing_is_taken_for_a_pseudo_header_field() {
+        let sanitiser = Sanitiser::new(["-path", "-method"], None, "certbound");
+        let fields =
+            headers(&[(":path", "/"), (":method", "POST"), ("_path", "/"), ("-path", "/")]);
+        assert_eq!(sanitiser.changes(&fields), [remove("_path"), remove("-path")]);
+    }
+
+    #[test]
+    fn of_several_changes_to_a_field_the_last_counts() {
+        let changes = [set("a", "1"), remove("b"), set("c", "2"), remove("a"), set("b", "3")];
+        let fields = [("a", &b"0"[..]), ("b", b"0"), ("d", b"0"), ("d", b"1")];
+        assert_eq!(
+            changed(fields, &changes),
+            [("d", &b"0"[..]), ("d", b"1"), ("c", b"2"), ("b", b"3")]
         );
     }
 

@@ -5,8 +5,9 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use crate::{
     config::{ChainHeader, Config, Signature},
     forward::require_length,
-    headers::Headers,
-    http_signature::{Component, HttpMessageSignature, SignedRequest, Unsignable, content_digest},
+    http_signature::{
+        Component, Field, HttpMessageSignature, SignedRequest, Unsignable, content_digest,
+    },
     jws::Statement,
     known_certificate::KnownCertificate,
     rejection::{Reason, Rejection},
@@ -46,8 +47,15 @@ pub(crate) fn sign(
             let digest = content_digest(body).into_bytes();
             changes.push(HeaderChange::Set("content-digest".into(), digest));
         }
-        let forwarded = covered_fields(config, message_signature, headers, &changes);
-        let signed = SignedRequest { fields: &forwarded.0, ..signed };
+        let is_covered = |(name, _): &Field<'_>| message_signature.covers(name);
+        // As the server will see them.
+        let sanitised = match headers.fields().any(|field| is_covered(&field)) {
+            true => config.sanitiser.changes(headers),
+            false => Vec::new(),
+        };
+        let of_client = changed(headers.fields().filter(is_covered), &sanitised);
+        let fields: Vec<_> = changed(of_client, &changes).into_iter().filter(is_covered).collect();
+        let signed = SignedRequest { fields: &fields, ..signed };
         let beginning = begins_with_certificate(config, message_signature, &changes)
             .then_some(&certificate.beginning);
         let ours = message_signature
@@ -57,28 +65,14 @@ pub(crate) fn sign(
         for ((name, ours), others) in
             ["signature-input", "signature"].into_iter().zip(ours).zip(others)
         {
-            let members = others.map_or_else(|| ours.clone(), |others| format!("{others}, {ours}"));
+            let members = match others {
+                Some(others) => format!("{others}, {ours}"),
+                None => ours,
+            };
             changes.push(HeaderChange::Set(name.to_owned(), members.into_bytes()));
         }
     }
     Ok(changes)
-}
-
-/// The fields that the signature covers, as the server will see them.
-fn covered_fields(
-    config: &Config,
-    signature: &HttpMessageSignature,
-    headers: &Headers,
-    changes: &[HeaderChange],
-) -> Headers {
-    let of_client = headers.0.iter().filter(|(name, _)| signature.covers(name)).cloned();
-    let of_client = Headers(of_client.collect());
-    let ours: Vec<HeaderChange> =
-        changes.iter().filter(|change| signature.covers(change.name())).cloned().collect();
-    if of_client.0.is_empty() {
-        return changed(&of_client, &ours);
-    }
-    changed(&changed(&of_client, &config.sanitiser.changes(headers)), &ours)
 }
 
 /// Whether the first line of the signature base is that of the certificate's header, and the same for every request with

@@ -14,7 +14,7 @@ use base64::{
 use certbound::{
     certificate::{Certificate, SubjectAlternativeName, ValidityStatus},
     client_cert::CertificateHeaderFormat,
-    http_signature::{Component, SignatureBase, SignatureParameters, SignedRequest},
+    http_signature::{Component, Field, SignatureBase, SignatureParameters, SignedRequest},
     jws,
     jwt::CompactJws,
     pem,
@@ -74,16 +74,12 @@ fn rfc_9440_appendix_a_certificate_is_written_as_client_cert() {
     assert!(certificate.allows_client_authentication());
 }
 
-/// The request that RFC 9421 appendix B.2 signs.
-fn test_request() -> Vec<(String, Vec<u8>)> {
-    [
-        ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
-        ("content-type", "application/json"),
-        ("content-length", "18"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-    .to_vec()
-}
+/// The fields of the request that RFC 9421 appendix B.2 signs.
+const TEST_REQUEST: [Field<'_>; 3] = [
+    ("date", b"Tue, 20 Apr 2021 02:07:55 GMT"),
+    ("content-type", b"application/json"),
+    ("content-length", b"18"),
+];
 
 fn components<const N: usize>(identifiers: [&str; N]) -> [Component; N] {
     identifiers.map(|identifier| Component::parse(identifier).unwrap())
@@ -92,12 +88,11 @@ fn components<const N: usize>(identifiers: [&str; N]) -> [Component; N] {
 /// RFC 9421 appendix B.2.5.
 #[test]
 fn rfc_9421_appendix_b_2_5_hmac_sha256() {
-    let fields = test_request();
     let request = SignedRequest {
         method: "POST",
         authority: "example.com",
         target: "/foo?param=Value&Pet=dog",
-        fields: &fields,
+        fields: &TEST_REQUEST,
     };
     let components = components(["date", "@authority", "content-type"]);
     let parameters = SignatureParameters {
@@ -123,12 +118,11 @@ fn rfc_9421_appendix_b_2_5_hmac_sha256() {
 /// RFC 9421 appendix B.2.6, with the key of B.1.4.
 #[test]
 fn rfc_9421_appendix_b_2_6_ed25519() {
-    let fields = test_request();
     let request = SignedRequest {
         method: "POST",
         authority: "example.com",
         target: "/foo?param=Value&Pet=dog",
-        fields: &fields,
+        fields: &TEST_REQUEST,
     };
     let components =
         components(["date", "@method", "@path", "@authority", "content-type", "content-length"]);
@@ -292,18 +286,18 @@ fn lines<const N: usize>(identifiers: [&str; N], request: &SignedRequest<'_>) ->
     lines.to_owned()
 }
 
-fn owned<const N: usize>(fields: [(&str, &str); N]) -> Vec<(String, Vec<u8>)> {
-    fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec()
+fn fields<'a, const N: usize>(fields: [(&'a str, &'a str); N]) -> [Field<'a>; N] {
+    fields.map(|(name, value)| (name, value.as_bytes()))
 }
 
-fn get<'a>(target: &'a str, fields: &'a [(String, Vec<u8>)]) -> SignedRequest<'a> {
+fn get<'a>(target: &'a str, fields: &'a [Field<'a>]) -> SignedRequest<'a> {
     SignedRequest { method: "GET", authority: "www.example.com", target, fields }
 }
 
 /// RFC 9421 §2.1: several lines, white space around values, an empty value.
 #[test]
 fn rfc_9421_section_2_1_fields() {
-    let fields = owned([
+    let fields = fields([
         ("host", "www.example.com"),
         ("date", "Tue, 20 Apr 2021 02:07:56 GMT"),
         ("x-ows-header", "   Leading and trailing whitespace.   "),
@@ -339,7 +333,7 @@ fn rfc_9421_section_2_1_fields() {
 /// RFC 9421 §2.1.1. The example's field is of unknown type; `priority` has the same one.
 #[test]
 fn rfc_9421_section_2_1_1_strictly_serialised_structured_fields() {
-    let fields = owned([("priority", " a=1,    b=2;x=1;y=2,   c=(a   b   c)")]);
+    let fields = fields([("priority", " a=1,    b=2;x=1;y=2,   c=(a   b   c)")]);
     assert_eq!(
         lines([r#""priority";sf"#], &get("/", &fields)),
         "\"priority\";sf: a=1, b=2;x=1;y=2, c=(a b c)"
@@ -349,7 +343,7 @@ fn rfc_9421_section_2_1_1_strictly_serialised_structured_fields() {
 /// RFC 9421 §2.1.2.
 #[test]
 fn rfc_9421_section_2_1_2_dictionary_members() {
-    let fields = owned([("example-dict", "  a=1, b=2;x=1;y=2, c=(a   b    c), d")]);
+    let fields = fields([("example-dict", "  a=1, b=2;x=1;y=2, c=(a   b    c), d")]);
     assert_eq!(
         lines(
             [
@@ -370,8 +364,8 @@ fn rfc_9421_section_2_1_2_dictionary_members() {
 /// RFC 9421 §2.1.3: the same values in two fields and in one, which only `bs` tells apart.
 #[test]
 fn rfc_9421_section_2_1_3_byte_sequences() {
-    let two = owned([("example-header", "value, with, lots"), ("example-header", "of, commas")]);
-    let one = owned([("example-header", "value, with, lots, of, commas")]);
+    let two = fields([("example-header", "value, with, lots"), ("example-header", "of, commas")]);
+    let one = fields([("example-header", "value, with, lots, of, commas")]);
     let plain = "\"example-header\": value, with, lots, of, commas";
     assert_eq!(lines([r#""example-header""#], &get("/", &two)), plain);
     assert_eq!(lines([r#""example-header""#], &get("/", &one)), plain);
@@ -457,7 +451,7 @@ fn rfc_9421_section_2_2_8_query_parameters() {
 /// RFC 9421 §4.3: a proxy covers the signature of its client.
 #[test]
 fn rfc_9421_section_4_3_signature_of_another() {
-    let fields = owned([
+    let fields = fields([
         (
             "signature-input",
             "sig1=(\"@method\" \"@authority\" \"@path\" \"content-digest\" \"content-type\" \"content-length\");created=1618884475;keyid=\"test-key-ecc-p256\"",
@@ -477,13 +471,12 @@ fn rfc_9421_section_4_3_signature_of_another() {
 /// RFC 9421 appendix B.3: what a TLS-terminating proxy signs. The signature there is ECDSA and not deterministic.
 #[test]
 fn rfc_9421_appendix_b_3_tls_terminating_proxy() {
-    let fields =
-        vec![("client-cert".to_owned(), format!(" :{RFC_9440_CERTIFICATE}: ").into_bytes())];
+    let certificate = format!(" :{RFC_9440_CERTIFICATE}: ");
     let request = SignedRequest {
         method: "POST",
         authority: "Service.internal.example:443",
         target: "/foo?param=Value&Pet=dog",
-        fields: &fields,
+        fields: &fields([("client-cert", &certificate)]),
     };
     let components = components(["@path", "@query", "@method", "@authority", "client-cert"]);
     let parameters = SignatureParameters {

@@ -174,25 +174,32 @@ impl Component {
     /// # Errors
     /// When the value holds other than visible ASCII, spaces and tabs, or can otherwise be read in different ways, so
     /// that signer and verifier could differ.
-    pub fn value(&self, request: &SignedRequest<'_>) -> Result<Option<String>, Unsignable> {
+    pub fn value<'a>(
+        &self,
+        request: &SignedRequest<'a>,
+    ) -> Result<Option<Cow<'a, str>>, Unsignable> {
         let value = match &self.source {
-            Source::Authority => Ok(Some(request.normalised_authority())),
+            Source::Authority => Ok(Some(request.normalised_authority().into())),
             Source::Field(name, form) => field_value(request, name, form),
-            Source::Method => Ok(Some(request.method.to_owned())),
-            Source::Path => Ok(Some(request.path().to_owned())),
-            Source::Query => Ok(Some(format!("?{}", request.query().unwrap_or_default()))),
-            Source::QueryParam(name) => query_param(request.query().unwrap_or_default(), name),
-            Source::RequestTarget => Ok(Some(request.target.to_owned())),
-            Source::Scheme => Ok(Some("https".to_owned())),
-            Source::TargetUri => Ok(Some(format!(
-                "https://{}{}{}",
-                request.normalised_authority(),
-                request.path(),
-                request.query().map(|query| format!("?{query}")).unwrap_or_default()
-            ))),
+            Source::Method => Ok(Some(request.method.into())),
+            Source::Path => Ok(Some(request.path().into())),
+            Source::Query => Ok(Some(format!("?{}", request.query().unwrap_or_default()).into())),
+            Source::QueryParam(name) => query_param(request.query().unwrap_or_default(), name)
+                .map(|value| value.map(Cow::Owned)),
+            Source::RequestTarget => Ok(Some(request.target.into())),
+            Source::Scheme => Ok(Some("https".into())),
+            Source::TargetUri => Ok(Some(
+                format!(
+                    "https://{}{}{}",
+                    request.normalised_authority(),
+                    request.path(),
+                    request.query().map(|query| format!("?{query}")).unwrap_or_default()
+                )
+                .into(),
+            )),
         };
         let is_signable =
-            |value: &String| value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+            |value: &str| value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
         match value {
             Ok(Some(value)) if !is_signable(&value) => Err("holds other than visible ASCII"),
             value => value,
@@ -240,38 +247,44 @@ fn field_form(identifier: &Item, name: &str) -> Result<FieldForm, InvalidCompone
     if parameters.next().is_some() { Err(InvalidComponent::Parameters) } else { Ok(form) }
 }
 
-fn field_value(
-    request: &SignedRequest<'_>,
+fn field_value<'a>(
+    request: &SignedRequest<'a>,
     name: &str,
     form: &FieldForm,
-) -> Result<Option<String>, &'static str> {
-    let lines: Vec<&[u8]> = request
-        .fields
-        .iter()
-        .filter(|(field, _)| field == name)
-        .map(|(_, value)| value.trim_ascii())
-        .collect();
-    if lines.is_empty() {
-        return Ok(None);
-    }
-    let combined = lines.join(&b", "[..]);
-    match form {
-        FieldForm::Lines => {
-            String::from_utf8(combined).map(Some).map_err(|_| "holds other than visible ASCII")
-        }
+) -> Result<Option<Cow<'a, str>>, &'static str> {
+    let fields = request.fields.iter().filter(|(field, _)| *field == name);
+    let mut lines = fields.map(|(_, value)| value.trim_ascii());
+    let Some(first) = lines.next() else { return Ok(None) };
+    let others: Vec<&[u8]> = lines.collect();
+    let combined = match others.is_empty() {
+        true => Cow::Borrowed(first),
+        false => [&[first], &others[..]].concat().join(&b", "[..]).into(),
+    };
+    let value = match form {
+        FieldForm::Lines => return Ok(Some(text(combined)?)),
         FieldForm::ByteSequences => {
-            Ok(Some(lines.into_iter().map(byte_sequence).collect::<Vec<_>>().join(", ")))
+            let lines = std::iter::once(first).chain(others);
+            Some(lines.map(byte_sequence).collect::<Vec<_>>().join(", "))
         }
-        FieldForm::Structured(StructuredType::Dictionary) => strict::<Dictionary>(&combined),
-        FieldForm::Structured(StructuredType::Item) => strict::<Item>(&combined),
-        FieldForm::Structured(StructuredType::List) => strict::<List>(&combined),
+        FieldForm::Structured(StructuredType::Dictionary) => strict::<Dictionary>(&combined)?,
+        FieldForm::Structured(StructuredType::Item) => strict::<Item>(&combined)?,
+        FieldForm::Structured(StructuredType::List) => strict::<List>(&combined)?,
         FieldForm::Member(key) => {
             let members: Dictionary =
-                Parser::new(&combined).parse().map_err(|_| "is not a dictionary")?;
+                Parser::new(&combined[..]).parse().map_err(|_| "is not a dictionary")?;
             let mut serializer = ListSerializer::new();
             serializer.members(members.get(key));
-            Ok(serializer.finish())
+            serializer.finish()
         }
+    };
+    Ok(value.map(Cow::Owned))
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, &'static str> {
+    const PROBLEM: &str = "holds other than visible ASCII";
+    match bytes {
+        Cow::Borrowed(bytes) => str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| PROBLEM),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| PROBLEM),
     }
 }
 
@@ -394,14 +407,10 @@ mod tests {
         target: &str,
         fields: &[(&str, &[u8])],
     ) -> Result<Option<String>, Unsignable> {
-        let fields: Vec<_> =
-            fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-        Component::parse(identifier).unwrap().value(&SignedRequest {
-            method: "POST",
-            authority: "AS.Example.com:443",
-            target,
-            fields: &fields,
-        })
+        let request =
+            SignedRequest { method: "POST", authority: "AS.Example.com:443", target, fields };
+        let value = Component::parse(identifier).unwrap().value(&request)?;
+        Ok(value.map(Cow::into_owned))
     }
 
     fn text(value: &str) -> Result<Option<String>, Unsignable> {

@@ -2,9 +2,12 @@
 
 mod component;
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt::{self, Write as _},
+    sync::OnceLock,
+};
 
-use sfv::{KeyRef, ListSerializer, StringRef};
+use sfv::{FieldType as _, Item, StringRef};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -24,10 +27,13 @@ pub struct SignedRequest<'a> {
     /// The request target in origin form: path and query.
     pub target: &'a str,
     /// Header fields with lower-case names.
-    pub fields: &'a [(String, Vec<u8>)],
+    pub fields: &'a [Field<'a>],
 }
 
-impl SignedRequest<'_> {
+/// Name and value of a header field.
+pub type Field<'a> = (&'a str, &'a [u8]);
+
+impl<'a> SignedRequest<'a> {
     /// The authority in lower case and without the scheme's port (RFC 9421 §2.2.3).
     pub fn normalised_authority(&self) -> String {
         let authority = self.authority.to_ascii_lowercase();
@@ -35,7 +41,7 @@ impl SignedRequest<'_> {
     }
 
     /// The path as it was sent, never empty (RFC 9421 §2.2.6).
-    pub fn path(&self) -> &str {
+    pub fn path(&self) -> &'a str {
         match split_target(self.target) {
             ("", _) => "/",
             (path, _) => path,
@@ -43,7 +49,7 @@ impl SignedRequest<'_> {
     }
 
     /// The query as it was sent, without `?`.
-    pub fn query(&self) -> Option<&str> {
+    pub fn query(&self) -> Option<&'a str> {
         let (_, query) = split_target(self.target);
         query
     }
@@ -100,20 +106,23 @@ impl SignatureBase {
         parameters: &SignatureParameters<'_>,
         request: &SignedRequest<'_>,
     ) -> Result<Self, Unsignable> {
-        let mut base = String::new();
-        let mut list = ListSerializer::new();
-        let mut covered = list.inner_list();
-        covered.items(known.iter().map(Component::identifier));
+        let mut base = String::with_capacity(USUAL_BYTES);
+        let mut signature_params = String::with_capacity(USUAL_BYTES);
+        let mut cover = |component: &Component| {
+            let delimiter = if signature_params.is_empty() { "(" } else { " " };
+            signature_params.extend([delimiter, component.serialised()]);
+        };
+        known.iter().for_each(&mut cover);
         for component in others {
             let Some(value) = component.value(request)? else { continue };
-            covered.items([component.identifier()]);
+            cover(component);
             base.extend([component.serialised(), ": ", &value, "\n"]);
         }
-        let mut serializer = covered.finish();
+        signature_params.push_str(if signature_params.is_empty() { "()" } else { ")" });
         for (name, value) in [("created", parameters.created), ("expires", parameters.expires)] {
             if let Some(value) = value {
                 let value = sfv::Integer::try_from(value).map_err(|_| unsignable(name))?;
-                serializer = serializer.parameter(KeyRef::constant(name), value);
+                let _ = write!(signature_params, ";{name}={value}");
             }
         }
         for (name, value) in [
@@ -124,13 +133,24 @@ impl SignatureBase {
         ] {
             if let Some(value) = value {
                 let value = StringRef::from_str(value).map_err(|_| unsignable(name))?;
-                serializer = serializer.parameter(KeyRef::constant(name), value);
+                signature_params.extend([";", name, "="]);
+                push_string(&mut signature_params, value);
             }
         }
-        let _ = serializer.finish();
-        let signature_params = list.finish().unwrap_or_default();
-        base.push_str(&format!("\"@signature-params\": {signature_params}"));
+        base.extend(["\"@signature-params\": ", &signature_params]);
         Ok(Self { base, signature_params })
+    }
+}
+
+/// Room for most bases and parameters, the certificate apart.
+const USUAL_BYTES: usize = 512;
+
+/// Serialises a string (RFC 9651 §4.1.6). Most are in quotes as they are.
+fn push_string(text: &mut String, value: &StringRef) {
+    if value.as_str().contains(['"', '\\']) {
+        text.push_str(&Item::new(value).serialize());
+    } else {
+        text.extend(["\"", value.as_str(), "\""]);
     }
 }
 
@@ -224,5 +244,61 @@ impl HttpMessageSignature {
             format!("{label}={signature_params}"),
             format!("{label}={}", byte_sequence(&signature)),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sfv::{BareItem, List, ListEntry, Parser};
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_as_they_were_meant() {
+        for keyid in ["2026-11", "", r#"a"b\c"#, "\\", "a b"] {
+            let components =
+                ["@method", "x-absent", "@path"].map(|name| Component::parse(name).unwrap());
+            let request = SignedRequest {
+                method: "POST",
+                authority: "as.example.com",
+                target: "/",
+                fields: &[],
+            };
+            for (components, names) in [(&components[..], &["@method", "@path"][..]), (&[], &[])] {
+                let parameters = SignatureParameters {
+                    created: Some(999_999_999_999_999),
+                    keyid: Some(keyid),
+                    ..SignatureParameters::default()
+                };
+                let base = SignatureBase::new(components, &parameters, &request).unwrap();
+                let list: List = Parser::new(&base.signature_params).parse().unwrap();
+                let [ListEntry::InnerList(list)] = &list[..] else { panic!("{list:?}") };
+                let covered =
+                    list.items.iter().map(|item| item.bare_item.as_string().unwrap().as_str());
+                assert_eq!(covered.collect::<Vec<_>>(), names);
+                let parameters: Vec<_> =
+                    list.params.iter().map(|(name, value)| (name.as_str(), value)).collect();
+                let created = BareItem::Integer(999_999_999_999_999_u64.try_into().unwrap());
+                let keyid = BareItem::String(keyid.to_owned().try_into().unwrap());
+                assert_eq!(parameters, [("created", &created), ("keyid", &keyid)]);
+                assert!(
+                    base.base
+                        .ends_with(&format!("\"@signature-params\": {}", base.signature_params))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_serialisation_is_not_signed() {
+        let request =
+            SignedRequest { method: "POST", authority: "as.example.com", target: "/", fields: &[] };
+        for parameters in [
+            SignatureParameters { created: Some(1_000_000_000_000_000), ..Default::default() },
+            SignatureParameters { keyid: Some("caf\u{e9}"), ..Default::default() },
+            SignatureParameters { nonce: Some("a\nb"), ..Default::default() },
+        ] {
+            assert!(SignatureBase::new(&[], &parameters, &request).is_err(), "{parameters:?}");
+        }
     }
 }

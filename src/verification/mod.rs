@@ -83,12 +83,13 @@ pub fn verify(
     body: &[u8],
 ) -> Result<Verified, Refusal> {
     let (method, authority, target) = (headers.method(), headers.authority(), headers.target());
+    let fields: Vec<_> = headers.fields().collect();
     let request = Received {
         signed: SignedRequest {
             method: &method,
             authority: &authority,
             target: &target,
-            fields: &headers.0,
+            fields: &fields,
         },
         headers,
         content_digest: format!("sha-256={}", byte_sequence(&Sha256::digest(body))),
