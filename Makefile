@@ -25,9 +25,12 @@ PKI_SOURCES := $(shell find demo/pki -name '*.rs' -o -name Cargo.toml)
 
 # Panics say where they arose, but not where that is on the machine that built: whoever builds gets the same bytes.
 # In place of any other flags, also those of the environment. Only for --target, so that nothing else is compiled anew.
-REPRODUCIBLE = CARGO_ENCODED_RUSTFLAGS="$$(printf '%s\037%s\037%s' "--remap-path-prefix=$(CURDIR)=/certbound" \
+REPRODUCIBLE = CARGO_ENCODED_RUSTFLAGS="$$(printf '\037%s' $(1) "--remap-path-prefix=$(CURDIR)=/certbound" \
 	"--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=/crates" \
-	"--remap-path-prefix=$$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$$(rustc -vV | sed -n 's/^commit-hash: //p')")"
+	"--remap-path-prefix=$$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$$(rustc -vV | sed -n 's/^commit-hash: //p')" | tail -c +2)"
+# What V8 gets: SIMD, which it has had since 2021, makes SHA-256 faster and the module 3 % smaller; less inlining than LLVM
+# would do makes it 5 % smaller, and no slower.
+WASM_RUSTFLAGS := -Ctarget-feature=+simd128 -Cllvm-args=-inline-threshold=50
 
 .PHONY: help
 help: ## Show this help
@@ -89,7 +92,7 @@ cli: ## Build the command line: build/certbound
 .PHONY: release
 release: $(WASM) $(RELEASE_MODULES) ## Put together what a release has attached: build/release
 	@rustup target list --installed | grep -qx $(LINUX) || rustup target add $(LINUX)
-	$(REPRODUCIBLE) cargo build --locked --release --bin certbound --target $(LINUX)
+	$(call REPRODUCIBLE) cargo build --locked --release --bin certbound --target $(LINUX)
 	rm -rf build/release && mkdir -p build/release
 	cp $(WASM) build/release/certbound.wasm
 	cp target/$(LINUX)/release/certbound build/release/certbound-linux-x86_64
@@ -119,7 +122,7 @@ microbench: $(WASM) ## Measure decisions and path validation: counted in the com
 	@printf 'the compiled filter, counted\n\n'
 	@CERTBOUND_WASM=$(CURDIR)/$(WASM) cargo bench --locked --quiet --profile dev -p certbound-bench --bench filter
 	@cargo build --locked --release --quiet -p certbound-bench
-	@$(REPRODUCIBLE) cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
+	@$(call REPRODUCIBLE,$(WASM_RUSTFLAGS)) cargo build --locked --release --quiet -p certbound-bench --target wasm32-wasip1
 	@printf '\nWebAssembly in V8\n\n' && node --no-warnings bench/wasi.mjs target/wasm32-wasip1/release/certbound-bench.wasm
 	@printf '\nnative\n\n' && target/release/certbound-bench
 
@@ -149,14 +152,14 @@ clean: ## Remove everything that was built or installed here
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
-# The features are those that rustc enables for the target; wasm-opt may use no others, since V8 may lack them.
-WASM_FEATURES := bulk-memory multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext
+# The features are those that rustc was told of or enables for the target; wasm-opt may use no others, since V8 may lack them.
+WASM_FEATURES := bulk-memory multivalue mutable-globals nontrapping-float-to-int reference-types sign-ext simd
 # Callbacks of the SDK in which certbound does nothing. Envoy does not call what is not exported, and each call costs every
 # request about a microsecond.
 UNUSED_CALLBACKS := log done tick queue_ready foreign_function new_connection '*stream_*' 'grpc_*'
 $(WASM): $(RUST_SOURCES) $(WASM_OPT) | .toolchain
 	@# --lib: nothing else may write certbound.wasm.
-	$(REPRODUCIBLE) cargo build --locked --release --lib --target wasm32-wasip1
+	$(call REPRODUCIBLE,$(WASM_RUSTFLAGS)) cargo build --locked --release --lib --target wasm32-wasip1
 	@mkdir -p $(@D)
 	tools/node_modules/.bin/wasm-opt $(addprefix --enable-,$(WASM_FEATURES)) \
 		$(addprefix --remove-exports=proxy_on_,$(UNUSED_CALLBACKS)) -O3 target/wasm32-wasip1/release/certbound.wasm -o $@

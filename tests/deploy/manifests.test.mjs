@@ -178,7 +178,7 @@ describe('docker-compose.yaml', () => {
     }
   });
 
-  test('optimises the module as the Makefile does', () => {
+  test('builds the module as the Makefile does', () => {
     const makefile = text('Makefile');
     const [, features] = /^WASM_FEATURES := (.+)$/m.exec(makefile);
     const [, callbacks] = /^UNUSED_CALLBACKS := (.+)$/m.exec(makefile);
@@ -190,5 +190,7 @@ describe('docker-compose.yaml', () => {
       `${level} `,
     ];
     for (const option of options) assert.ok(command.includes(option), option);
+    const [, flags] = /^WASM_RUSTFLAGS := (.+)$/m.exec(makefile);
+    assert.ok(compose().services.build.command.join(' ').includes(`RUSTFLAGS='${flags}' `), flags);
   });
 });
