@@ -14,7 +14,7 @@ pub(crate) struct Generations<K, V> {
     weight: usize,
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Generations<K, V> {
+impl<K: Eq + Hash, V: Clone> Generations<K, V> {
     /// Room for at least as many entries, and for twice as many at most.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self::weighed(capacity, |_| 1)
@@ -33,8 +33,8 @@ impl<K: Copy + Eq + Hash, V: Clone> Generations<K, V> {
         if let Some(value) = self.current.get(key) {
             return Some(value.clone());
         }
-        let value = self.previous.remove(key)?;
-        self.insert(*key, value.clone());
+        let (key, value) = self.previous.remove_entry(key)?;
+        self.insert(key, value.clone());
         Some(value)
     }
 
