@@ -8,6 +8,7 @@ use crate::{
     config::{Config, Enforcement, UnregisteredClients},
     forward::{self, AuthenticatedClient, Forwarding, Verification},
     identify::{Identification, identify},
+    jws::SignedStatements,
     known_certificate::KnownCertificate,
     presented,
     rejection::{Place, Reason, Rejection},
@@ -105,19 +106,21 @@ pub(crate) fn refusal(config: &Config, rejection: Rejection, place: Place<'_>) -
     }
 }
 
-/// Judges a request at an endpoint. `verdicts` remembers certificate paths from one request to the next; `random` fills a
-/// buffer with random bytes, or says that it cannot.
+/// Judges a request at an endpoint. `verdicts` remembers certificate paths from one request to the next, `statements` what
+/// was signed; `random` fills a buffer with random bytes, or says that it cannot.
 pub fn authenticate(
     config: &Config,
     request: &Request,
     verdicts: &mut VerdictCache,
+    statements: &mut SignedStatements,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Verdict {
     let mut judgement = Judgement { config, request, verdicts, client_id: None, certificate: None };
     let outcome = judgement
         .judge()
         .and_then(|finding| {
-            forward::header_changes(config, request, judgement.forwarding(finding), random)
+            let forwarding = judgement.forwarding(finding);
+            forward::header_changes(config, request, forwarding, statements, random)
         })
         .map_or_else(
             |rejection| refusal(config, rejection, Place::Endpoint { scheme: None }),

@@ -2,12 +2,13 @@
 
 use crate::{
     config::{ChainHeader, Config, ProtectedResource},
+    jws::SignedStatements,
     known_certificate::KnownCertificate,
     presented,
     rejection::{Reason, Rejection},
     request::Request,
     sanitise::HeaderChange,
-    sign::sign,
+    sign::{Subject, sign},
     upstream_authentication::{Credential, UpstreamAuthentication},
 };
 
@@ -51,6 +52,7 @@ pub(crate) fn header_changes(
     config: &Config,
     request: &Request,
     forwarding: Forwarding<'_>,
+    statements: &mut SignedStatements,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
     let (certificate, verification, client) = match forwarding {
@@ -76,9 +78,12 @@ pub(crate) fn header_changes(
     match &config.signature {
         None => Ok(changes),
         Some(signature) => {
-            let client_id = client.map(|client| client.client_id);
-            let body = Some(request.body.as_slice());
-            sign(config, signature, request, body, (certificate, client_id), changes, random)
+            let subject = Subject {
+                certificate,
+                client_id: client.map(|client| client.client_id),
+                body: Some(&request.body),
+            };
+            sign(config, signature, request, &subject, changes, statements, random)
         }
     }
 }
@@ -92,6 +97,7 @@ pub(crate) fn resource_changes(
     resource: &ProtectedResource,
     request: &Request,
     certificate: &KnownCertificate,
+    statements: &mut SignedStatements,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
     let mut fields = Fields::new();
@@ -105,7 +111,8 @@ pub(crate) fn resource_changes(
     match &config.signature {
         // Bodies are streamed there. Whether the token authenticates a client is for the resource to say.
         Some(signature) if resource.forwards_signature => {
-            sign(config, signature, request, None, (certificate, None), changes, random)
+            let subject = Subject { certificate, client_id: None, body: None };
+            sign(config, signature, request, &subject, changes, statements, random)
         }
         _ => Ok(changes),
     }

@@ -15,6 +15,7 @@ use crate::{
     generations::Generations,
     headers::Headers,
     json_object::JsonObject,
+    jws::SignedStatements,
     jwt::{CompactJws, InvalidJwt, TokenBinding},
     known_certificate::KnownCertificate,
     presented,
@@ -97,15 +98,17 @@ pub fn needs_body(headers: &Headers) -> bool {
     })
 }
 
-/// Judges a request for a protected resource. `random` fills a buffer with random bytes, or says that it cannot.
+/// Judges a request for a protected resource. `remembered` and `statements` remember, from one request to the next, what
+/// was answered and signed; `random` fills a buffer with random bytes, or says that it cannot.
 pub fn check(
     config: &Config,
     resource: &ProtectedResource,
     request: &Request,
     remembered: &mut Answers,
+    statements: &mut SignedStatements,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Step {
-    let mut check = Check { config, resource, request, random, certificate: None };
+    let mut check = Check { config, resource, request, statements, random, certificate: None };
     let finding = check.token().and_then(|token| check.find(token, remembered));
     match finding {
         Ok(Finding::Unknown(question)) => Step::Introspect(question),
@@ -121,9 +124,10 @@ pub fn conclude(
     resource: &ProtectedResource,
     request: &Request,
     answer: Option<Answer<'_>>,
+    statements: &mut SignedStatements,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> (Verdict, Option<Introspected>) {
-    let mut check = Check { config, resource, request, random, certificate: None };
+    let mut check = Check { config, resource, request, statements, random, certificate: None };
     let introspected = match &resource.token {
         TokenSource::Introspection(introspection) => read(introspection, answer, request.now),
         _ => Err(failed("no introspection is configured")),
@@ -140,6 +144,7 @@ struct Check<'a> {
     config: &'a Config,
     resource: &'a ProtectedResource,
     request: &'a Request,
+    statements: &'a mut SignedStatements,
     random: &'a mut dyn FnMut(&mut [u8]) -> bool,
     certificate: Option<Arc<KnownCertificate>>,
 }
@@ -346,6 +351,7 @@ impl<'a> Check<'a> {
             self.resource,
             self.request,
             certificate,
+            self.statements,
             self.random,
         )
     }

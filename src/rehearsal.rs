@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     forward::{self, AuthenticatedClient, Forwarding, Verification},
     headers::Headers,
+    jws::SignedStatements,
     known_certificate::KnownCertificate,
     pem,
     request::{Connection, Request},
@@ -45,12 +46,14 @@ pub fn rehearse(config: &Config, now: u64, random: &mut dyn FnMut(&mut [u8]) -> 
     let _ = config.is_endpoint(&request.headers.method(), &request.headers.target());
     let certificate = KnownCertificate::from(certificate);
     let client = AuthenticatedClient { client_id, authorization: None };
-    // The second time with what the first one left with the certificate.
+    let mut statements = SignedStatements::default();
+    // The second time with what the first one left.
     for _ in 0..2 {
         let forwarding = Forwarding::Authenticated(&certificate, Verification::Verified, client);
-        let _ = forward::header_changes(config, &request, forwarding, random);
+        let _ = forward::header_changes(config, &request, forwarding, &mut statements, random);
     }
-    let _ = authenticate(config, &request, &mut VerdictCache::default(), random);
+    let mut verdicts = VerdictCache::default();
+    let _ = authenticate(config, &request, &mut verdicts, &mut statements, random);
 }
 
 #[cfg(test)]

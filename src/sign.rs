@@ -8,15 +8,25 @@ use crate::{
     http_signature::{
         Component, Field, HttpMessageSignature, SignedRequest, Unsignable, content_digest,
     },
-    jws::Statement,
+    jws::{Signed, SignedStatements, Statement},
     known_certificate::KnownCertificate,
     rejection::{Reason, Rejection},
     request::Request,
     sanitise::{HeaderChange, changed},
 };
 
-/// Adds the fields that sign a request to the changes of its other fields. `client_id` is the client that the certificate
-/// authenticated, if it did. `body` is that of the request, unless it was not held: then no digest is made of it.
+/// What is signed beside the request line and header fields.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) certificate: &'a KnownCertificate,
+    /// The client that the certificate authenticated, if it did.
+    pub(crate) client_id: Option<&'a str>,
+    /// The request's body, unless it was not held: then no digest is made of it.
+    pub(crate) body: Option<&'a [u8]>,
+}
+
+/// Adds the fields that sign a request to the changes of its other fields. `statements` remembers what was signed of earlier
+/// ones.
 ///
 /// # Errors
 /// When a part of the request cannot be signed, when the JWS would be too long, and when there is no randomness.
@@ -24,9 +34,9 @@ pub(crate) fn sign(
     config: &Config,
     signature: &Signature,
     request: &Request,
-    body: Option<&[u8]>,
-    (certificate, client_id): (&KnownCertificate, Option<&str>),
+    &Subject { certificate, client_id, body }: &Subject<'_>,
     mut changes: Vec<HeaderChange>,
+    statements: &mut SignedStatements,
     random: &mut dyn FnMut(&mut [u8]) -> bool,
 ) -> Result<Vec<HeaderChange>, Rejection> {
     let headers = &request.headers;
@@ -34,11 +44,29 @@ pub(crate) fn sign(
     let signed =
         SignedRequest { method: &method, authority: &authority, target: &target, fields: &[] };
     let key = &signature.key;
+    let mut new_statement = None;
     if let Some(jws) = &signature.jws {
-        let jti = unique(random)?;
         let statement = Statement { certificate, client_id, request: &signed, body };
-        let value = jws.sign(key, &statement, request.now, &jti).map_err(unsignable)?;
-        require_length(config, &jws.name, &value)?;
+        let draft = jws.draft(key, &statement).map_err(unsignable)?;
+        let matter = match jws.reuse_seconds {
+            0 => None,
+            _ => Some(draft.matter().map_err(unsignable)?),
+        };
+        let known = matter.as_ref().and_then(|matter| statements.get(matter, request.now));
+        let value = match known {
+            Some(known) => known,
+            None => {
+                let jti = unique(random)?;
+                let value = draft.sign(request.now, &jti).map_err(unsignable)?;
+                require_length(config, &jws.name, &value)?;
+                let until = request.now.saturating_add(jws.reuse_seconds);
+                let until = until.min(certificate.not_after().saturating_add(1));
+                new_statement = matter.map(|matter| {
+                    (matter, Signed { jws: value.clone(), from: request.now, until })
+                });
+                value
+            }
+        };
         changes.push(HeaderChange::Set(jws.name.clone(), value.into_bytes()));
     }
     if let Some(message_signature) = &signature.http_message_signature {
@@ -71,6 +99,9 @@ pub(crate) fn sign(
             };
             changes.push(HeaderChange::Set(name.to_owned(), members.into_bytes()));
         }
+    }
+    if let Some((matter, signed)) = new_statement {
+        statements.remember(matter, signed);
     }
     Ok(changes)
 }

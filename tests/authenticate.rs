@@ -11,6 +11,7 @@ use certbound::{
     authenticate::{Outcome, Verdict, authenticate},
     config::Config,
     headers::Headers,
+    jws::SignedStatements,
     request::{Connection, Request},
     trust::VerdictCache,
 };
@@ -164,6 +165,7 @@ mod a_known_certificate {
     struct Worker {
         known: KnownCertificates,
         verdicts: VerdictCache,
+        statements: SignedStatements,
     }
 
     impl Worker {
@@ -202,7 +204,8 @@ mod a_known_certificate {
                 verified_token: None,
                 now,
             };
-            let verdict = authenticate(config, &request, &mut self.verdicts, &mut |_| true);
+            let Self { verdicts, statements, .. } = self;
+            let verdict = authenticate(config, &request, verdicts, statements, &mut |_| true);
             self.known.remember(&verdict);
             verdict
         }
@@ -324,7 +327,8 @@ mod a_known_certificate {
             now: NOW,
             verified_token: None,
         };
-        let verdict = authenticate(&config, &request, &mut VerdictCache::default(), &mut |_| true);
+        let Worker { verdicts, statements, .. } = &mut Worker::default();
+        let verdict = authenticate(&config, &request, verdicts, statements, &mut |_| true);
         assert!(matches!(verdict.outcome, Outcome::Denied(_)), "{verdict:?}");
     }
 }

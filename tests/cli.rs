@@ -250,6 +250,28 @@ fn check_reads_a_plugin_configuration_in_json_and_in_yaml() {
     assert!(run.output.contains("  signing        off\n"), "{}", run.output);
 }
 
+#[test]
+fn check_says_that_a_jws_is_sent_again() {
+    let signing = |reuse_seconds: u64| {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let document = json!({
+            "endpoints": [{ "path": "/token" }],
+            "signature": {
+                "jws": { "issuer": "a", "audience": "b", "reuse_seconds": reuse_seconds },
+                "keys": [{ "kid": "1", "alg": "hmac-sha256", "key": { "value": key } }],
+            },
+        });
+        let run = certbound_with(&["check", "-"], &[], &document.to_string());
+        assert_eq!(run.status, 0, "{}", run.problems);
+        let line = run.output.lines().find(|line| line.starts_with("  signing ")).unwrap();
+        line.trim_start_matches("  signing").trim().to_owned()
+    };
+    let own = "on, hmac-sha256 with the key 1, JWS in client-cert-jwt";
+    assert_eq!(signing(0), own);
+    let again = ", sent again for 20 seconds (a server that takes each jti once refuses that)";
+    assert_eq!(signing(20), format!("{own}{again}"));
+}
+
 /// The README's example, with a real certificate where it has an ellipsis.
 #[test]
 fn check_accepts_the_configuration_in_the_readme() {

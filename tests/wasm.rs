@@ -22,9 +22,15 @@ mod stream;
 #[path = "wasm/troubleshooting.rs"]
 mod troubleshooting;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use cases::{Case, CaseFile, Fields, Observed, Response, certificate_forms};
 use demo_pki::Pki;
 use envoy::{Connection, Envoy, Exchange, Part, Request};
@@ -847,6 +853,134 @@ mod a_signature {
             nonces.push(nonce.expect("there is a nonce").to_owned());
         }
         assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2], "{nonces:?}");
+    }
+}
+
+mod a_jws {
+    use super::*;
+
+    fn reusing() -> Value {
+        let mut configuration = configuration();
+        configuration["endpoints"] =
+            json!([{ "path": "/oauth/token" }, { "path": "/oauth/revoke" }]);
+        configuration["protected_resources"] = json!([{ "path_prefix": "/api/", "token": "bearer", "forward": ["certificate", "signature"] }]);
+        configuration["signature"] = json!({
+            "jws": { "issuer": "https://proxy.example.com", "audience": "as", "reuse_seconds": 30 },
+            "keys": [{
+                "kid": "1", "alg": "ed25519", "key": { "value": pki().signing_key().to_pkcs8_pem() },
+            }],
+        });
+        configuration
+    }
+
+    /// The JWS at the server, and whether randomness was drawn for it.
+    fn sent(envoy: &mut Envoy, certificate: &str, request: &Request) -> (String, bool) {
+        let exchange = envoy.exchange(&presenting(certificate), request);
+        assert_eq!(exchange.state("certbound.outcome"), Some("allowed"), "{exchange:?}");
+        let jws = upstream(&exchange).joined("client-cert-jwt").expect("it is signed");
+        (jws, exchange.host_calls.iter().any(|call| call == "random_get"))
+    }
+
+    fn post(path: &str, body: &str) -> Request {
+        let headers = Part::Headers(request_headers("POST", path, &[FORM]));
+        Request { parts: vec![headers, Part::Body(body.into())] }
+    }
+
+    fn get(path: &str) -> Request {
+        let claims = json!({ "cnf": { "x5t#S256": pki().get("payments").thumbprint() } });
+        let claims = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let token = format!("Bearer e30.{claims}.AA");
+        let fields: [(&str, &[u8]); 1] = [("authorization", token.as_bytes())];
+        Request { parts: vec![Part::Headers(request_headers("GET", path, &fields))] }
+    }
+
+    #[test]
+    fn goes_with_equal_requests_until_its_time_is_over() {
+        let mut envoy = start(&reusing());
+        let requests = [
+            ("payments", post("/oauth/token", "client_id=payments")),
+            ("payments", post("/oauth/token", "client_id=payments&scope=a")),
+            ("payments", post("/oauth/revoke", "client_id=payments")),
+            ("payments-rotated", post("/oauth/token", "client_id=payments")),
+            ("partner-app", post("/oauth/token", "client_id=partner-app")),
+            ("payments", get("/api/accounts")),
+            ("payments", get("/api/payments")),
+        ];
+        let mut send = |seconds: u64| {
+            envoy.set_clock(seconds);
+            let sent = requests.iter().map(|(name, request)| sent(&mut envoy, name, request));
+            sent.unzip::<_, _, Vec<_>, Vec<_>>()
+        };
+        let (first, drawn) = send(100);
+        assert!(drawn.iter().all(|drawn| *drawn));
+        let distinct: BTreeSet<_> = first.iter().collect();
+        assert_eq!(distinct.len(), requests.len());
+        for seconds in [100, 115, 129] {
+            let (again, drawn) = send(seconds);
+            assert_eq!(again, first, "at {seconds}");
+            assert!(!drawn.contains(&true), "at {seconds}");
+        }
+        for seconds in [130, 99] {
+            let (renewed, drawn) = send(seconds);
+            assert!(first.iter().zip(&renewed).all(|(first, renewed)| first != renewed));
+            assert!(drawn.iter().all(|drawn| *drawn), "at {seconds}");
+        }
+    }
+
+    #[test]
+    fn is_forgotten_with_the_configuration() {
+        let mut envoy = start(&reusing());
+        let request = post("/oauth/token", "client_id=payments");
+        let (first, _) = sent(&mut envoy, "payments", &request);
+        envoy.configure(reusing().to_string().as_bytes()).expect("it is right");
+        let (second, is_drawn) = sent(&mut envoy, "payments", &request);
+        assert!(is_drawn && first != second);
+    }
+
+    #[test]
+    fn is_known_to_be_sent_again_from_the_log() {
+        let log = start(&reusing()).log().to_vec();
+        let [line] = &log[..] else { panic!("not one line: {log:#?}") };
+        assert!(line.message.ends_with(" signing_key=\"1\" jws_reuse_seconds=30"), "{line:?}");
+    }
+
+    #[test]
+    fn lets_nobody_in() {
+        let mut envoy = start(&reusing());
+        let request = post("/oauth/token", "client_id=payments");
+        sent(&mut envoy, "payments", &request);
+        for (name, reason) in
+            [("payments-rogue", "certificate_untrusted"), ("batch", "subject_mismatch")]
+        {
+            assert_denied(&envoy.exchange(&presenting(name), &request), 401, reason);
+        }
+        sent(&mut envoy, "payments", &get("/api/accounts"));
+        let stolen = envoy.exchange(&presenting("batch"), &get("/api/accounts"));
+        assert_denied(&stolen, 401, "token_not_bound");
+    }
+
+    #[test]
+    fn that_might_expire_on_the_way_is_not_configured() {
+        let refusal = |lifetime: u64, reuse: u64| {
+            let mut configuration = reusing();
+            configuration["signature"]["jws"]["lifetime_seconds"] = json!(lifetime);
+            configuration["signature"]["jws"]["reuse_seconds"] = json!(reuse);
+            let envoy = Envoy::start(configuration.to_string().as_bytes(), &[]);
+            envoy.err().map(|log| format!("{log:?}"))
+        };
+        for (lifetime, reuse) in [(60, 0), (60, 30), (1, 0), (2, 1), (3600, 1800)] {
+            assert_eq!(refusal(lifetime, reuse), None, "{reuse} of {lifetime}");
+        }
+        for (lifetime, reuse, advice) in [
+            (60, 31, "write at most 30"),
+            (61, 31, "write at most 30"),
+            (1, 1, "write at most 0"),
+            (3600, 1801, "a number from 0 to 1800"),
+        ] {
+            let refusal = refusal(lifetime, reuse).expect("it is too long");
+            assert_eq!(refusal.matches("signature.jws.reuse_seconds: ").count(), 1, "{refusal}");
+            assert!(refusal.contains(advice), "{refusal}");
+        }
     }
 }
 

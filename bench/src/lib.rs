@@ -13,6 +13,7 @@ use certbound::{
     client_cert::CertificateHeaderFormat,
     config::Config,
     headers::Headers,
+    jws::SignedStatements,
     known_certificate::KnownCertificates,
     protected_resource::{self, Answers, Step},
     request::{Connection, Request},
@@ -52,6 +53,8 @@ pub fn scenarios() -> Vec<Scenario> {
     let ecdsa = key("ecdsa-p256-sha256", Key::p256("bench"));
     let issuer = "https://proxy.example.com";
     let jws = json!({ "jws": { "issuer": issuer, "audience": "https://as.example.com" }, "keys": [hmac] });
+    let mut reused = jws.clone();
+    reused["jws"]["reuse_seconds"] = json!(30);
     let with = |signature: Value| {
         let mut configuration = configuration(1);
         configuration["signature"] = signature;
@@ -66,6 +69,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::token("token, unsigned, 10,000 clients", configuration(10_000)),
         Scenario::token("token, hmac-sha256", with(message_signature(hmac.clone()))),
         Scenario::token("token, JWS (HS256)", with(jws)),
+        Scenario::token("token, JWS (HS256), reused", with(reused)),
         Scenario::token("token, ed25519", with(message_signature(ed25519))),
         Scenario::token("token, ecdsa-p256-sha256", with(message_signature(ecdsa))),
         Scenario::resource("bound token", resource),
@@ -100,6 +104,7 @@ pub struct Worker {
     known_certificates: KnownCertificates,
     verdicts: VerdictCache,
     answers: Answers,
+    statements: SignedStatements,
 }
 
 impl Worker {
@@ -110,6 +115,7 @@ impl Worker {
             known_certificates: KnownCertificates::default(),
             verdicts: VerdictCache::default(),
             answers: Answers::default(),
+            statements: SignedStatements::default(),
         }
     }
 
@@ -135,13 +141,17 @@ impl Worker {
             true
         };
         let verdict = match resource.and_then(|index| config.protected_resources.get(index)) {
-            None => authenticate(config, &request, &mut self.verdicts, random),
+            None => {
+                let Self { verdicts, statements, .. } = self;
+                authenticate(config, &request, verdicts, statements, random)
+            }
             Some(resource) => {
                 match protected_resource::check(
                     config,
                     resource,
                     &request,
                     &mut self.answers,
+                    &mut self.statements,
                     random,
                 ) {
                     Step::Done(verdict) => verdict,

@@ -180,7 +180,13 @@ fn summary(configuration: &Configuration, config: &Config) -> String {
                 let message_signature = signature.http_message_signature.as_ref();
                 let label =
                     message_signature.map(|signature| format!(", label {}", signature.label));
-                let jws = signature.jws.as_ref().map(|jws| format!(", JWS in {}", jws.name));
+                let jws = signature.jws.as_ref().map(|jws| match jws.reuse_seconds {
+                    0 => format!(", JWS in {}", jws.name),
+                    seconds => format!(
+                        ", JWS in {}, sent again for {seconds} seconds (a server that takes each jti once refuses that)",
+                        jws.name
+                    ),
+                });
                 format!(
                     "on, {} with the key {}{}{}",
                     signature.key.secret.algorithm(),

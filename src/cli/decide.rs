@@ -10,6 +10,7 @@ use certbound::{
     config::{CertificateSource, Config},
     endpoint::PathMatch,
     headers::Headers,
+    jws::SignedStatements,
     pem,
     rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
@@ -275,7 +276,8 @@ impl Decision {
             )
         } else {
             let random = &mut |buffer: &mut [u8]| getrandom::fill(buffer).is_ok();
-            authenticate(config, request, &mut VerdictCache::default(), random)
+            let statements = &mut SignedStatements::default();
+            authenticate(config, request, &mut VerdictCache::default(), statements, random)
         };
         match &verdict.outcome {
             Outcome::Allowed(further) | Outcome::Reported(_, further) => {

@@ -24,7 +24,8 @@ signature of certbound that it has must be right: the one of RFC 9421, the JWS, 
 
 The key decides on the algorithm, whatever the request says. Of a JWK set, `keyid` and `kid` choose the key.
 
-A request that is sent again cannot be told from the first one here. Servers remember each `nonce` and `jti`.
+A request that is sent again cannot be told from the first one here. Servers remember each `nonce`, and
+each `jti` where certbound is not told to send a JWS again (`reuse_seconds`).
 
 Examples:
   certbound verify --key signing.jwk request.http

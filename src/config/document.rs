@@ -19,7 +19,7 @@ use super::{
     discovery::DEFAULT_BOUND_ACCESS_TOKENS,
     protected_resources::{DEFAULT_PAYLOAD_IN_METADATA, MAX_CACHE_SECONDS, TIMEOUT_MILLISECONDS},
     schema,
-    signature::{DEFAULT_JWS_NAME, LIFETIME_SECONDS},
+    signature::{DEFAULT_JWS_NAME, LIFETIME_SECONDS, REUSE_SECONDS},
 };
 #[cfg(not(target_arch = "wasm32"))]
 use crate::client_cert::CertificateHeaderFormat;
@@ -571,6 +571,13 @@ pub(super) struct Jws {
     /// `exp` − `iat`: how long the JWS is good for.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(transform = schema::number(LIFETIME_SECONDS)))]
     pub(super) lifetime_seconds: Option<u64>,
+    /// For how long, from `iat`, the JWS of a request goes with later ones too, where it says the same of them: the same
+    /// client, certificate, method, host, path and body. At most half of `lifetime_seconds`. Each request is judged all the
+    /// same; only signing is saved. 0: every request has a JWS of its own, with a `jti` that comes once. With more, servers
+    /// must not insist on that, and whoever reads a request on its way to the server can send it again until `exp`:
+    /// docs/threat-model.md.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(transform = schema::number(REUSE_SECONDS)))]
+    pub(super) reuse_seconds: Option<u64>,
     /// Whether the certificate stands in the header of the JWS (RFC 7515 §4.1.6).
     #[serde(default)]
     pub(super) x5c: bool,

@@ -17,6 +17,8 @@ use crate::{
 };
 
 pub(super) const LIFETIME_SECONDS: Bounds<u64> = Bounds { default: 60, minimum: 1, maximum: 3600 };
+/// At most half of any lifetime.
+pub(super) const REUSE_SECONDS: Bounds<u64> = Bounds { default: 0, minimum: 0, maximum: 1800 };
 pub(super) const DEFAULT_JWS_NAME: &str = "Client-Cert-JWT";
 
 /// `signature`.
@@ -189,8 +191,22 @@ fn compile_jws(written: document::Jws, names: &mut HeaderNames<'_>) -> Certifica
         "signature.jws.lifetime_seconds",
         names.errors,
     );
+    let reuse_seconds = in_range(
+        written.reuse_seconds,
+        REUSE_SECONDS.default,
+        REUSE_SECONDS.minimum..=REUSE_SECONDS.maximum,
+        "signature.jws.reuse_seconds",
+        names.errors,
+    );
+    let half = lifetime_seconds / 2;
+    if (half.saturating_add(1)..=REUSE_SECONDS.maximum).contains(&reuse_seconds) {
+        names.errors.push(ConfigError::new(
+            "signature.jws.reuse_seconds",
+            format!("more than half of `lifetime_seconds`, so that what is sent again might expire on the way: write at most {half}"),
+        ));
+    }
     let document::Jws { issuer, audience, x5c, .. } = written;
-    CertificateJws { name, issuer, audience, lifetime_seconds, x5c }
+    CertificateJws { name, issuer, audience, lifetime_seconds, x5c, reuse_seconds }
 }
 
 /// The keys that could be read, and whether those are all.

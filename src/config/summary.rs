@@ -1,5 +1,7 @@
 //! What the log says of a configuration that takes effect.
 
+use std::fmt::Write as _;
+
 use super::{Config, Enforcement, UnregisteredClients};
 use crate::client::ClientAuthMethod;
 
@@ -34,6 +36,10 @@ impl Config {
              trust_anchors={sets:?} signing_key={key:?}",
             env!("CARGO_PKG_VERSION"),
         );
+        let jws = self.signature.as_ref().and_then(|signature| signature.jws.as_ref());
+        if let Some(jws) = jws.filter(|jws| jws.reuse_seconds > 0) {
+            let _ = write!(line, " jws_reuse_seconds={}", jws.reuse_seconds);
+        }
         if self.enforcement == Enforcement::Report {
             line.push_str(
                 " detail=\"nothing is refused: such requests go to the server without certificate\"",

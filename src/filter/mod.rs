@@ -18,6 +18,7 @@ use crate::{
     basic,
     config::{Config, Enforcement},
     headers::Headers,
+    jws::SignedStatements,
     known_certificate::KnownCertificates,
     protected_resource::{self, Answers},
     rehearsal::rehearse,
@@ -59,6 +60,7 @@ struct Active {
     known_certificates: RefCell<KnownCertificates>,
     /// What the introspection endpoint said.
     answers: RefCell<Answers>,
+    statements: RefCell<SignedStatements>,
 }
 
 impl Context for Plugin {}
@@ -121,6 +123,7 @@ fn configure(size: usize) -> Result<Active, String> {
         verdicts: RefCell::default(),
         known_certificates: RefCell::default(),
         answers: RefCell::default(),
+        statements: RefCell::default(),
     })
 }
 
@@ -266,8 +269,11 @@ impl Stream {
             headers,
             verified_token: None,
         };
-        let mut verdicts = self.active.verdicts.try_borrow_mut().map_err(|_| HostError)?;
-        let verdict = authenticate(&self.active.config, &request, &mut verdicts, &mut host::random);
+        let active = &self.active;
+        let mut verdicts = active.verdicts.try_borrow_mut().map_err(|_| HostError)?;
+        let mut statements = active.statements.try_borrow_mut().map_err(|_| HostError)?;
+        let (config, random) = (&active.config, &mut host::random);
+        let verdict = authenticate(config, &request, &mut verdicts, &mut statements, random);
         let scheme = request.headers.values("authorization").next().map(basic::scheme);
         Ok((verdict, scheme.map(<[u8]>::to_vec)))
     }

@@ -45,14 +45,15 @@ impl Stream {
                 TokenSource::Bearer | TokenSource::Introspection(_) => None,
             },
         };
-        let mut answers = active.answers.try_borrow_mut().map_err(|_| HostError)?;
-        match protected_resource::check(
+        let step = protected_resource::check(
             &active.config,
             resource,
             &request,
-            &mut answers,
+            &mut *active.answers.try_borrow_mut().map_err(|_| HostError)?,
+            &mut *active.statements.try_borrow_mut().map_err(|_| HostError)?,
             &mut host::random,
-        ) {
+        );
+        match step {
             Step::Done(verdict) => Ok(self.carry_out(verdict, Place::ProtectedResource)),
             Step::Introspect(question) => {
                 let TokenSource::Introspection(introspection) = &resource.token else {
@@ -63,7 +64,7 @@ impl Stream {
                         "introspection: Envoy does not send it to cluster {:?}: {error:?}",
                         introspection.cluster
                     );
-                    return Ok(self.conclude(resource, &request, None, None));
+                    return self.conclude(resource, &request, None, None);
                 }
                 let digest = protected_resource::question_digest(introspection, &question);
                 self.state = State::Waiting(Box::new(Waiting { resource: index, request, digest }));
@@ -97,11 +98,11 @@ impl Stream {
         waiting.request.now = host::now()?;
         // Without header fields it is no response, but a failure of the call.
         if header_count == 0 {
-            return Ok(self.conclude(resource, &waiting.request, None, None));
+            return self.conclude(resource, &waiting.request, None, None);
         }
         let (status, content_type, body) = host::introspection_response(body_size)?;
         let answer = Answer { status, content_type: &content_type, body: &body };
-        Ok(self.conclude(resource, &waiting.request, Some(answer), Some(waiting.digest)))
+        self.conclude(resource, &waiting.request, Some(answer), Some(waiting.digest))
     }
 
     fn conclude(
@@ -110,15 +111,20 @@ impl Stream {
         request: &Request,
         answer: Option<Answer<'_>>,
         digest: Option<[u8; 32]>,
-    ) -> Action {
-        let config = &self.active.config;
-        let (verdict, worth_remembering) =
-            protected_resource::conclude(config, resource, request, answer, &mut host::random);
+    ) -> Result<Action, HostError> {
+        let (verdict, worth_remembering) = protected_resource::conclude(
+            &self.active.config,
+            resource,
+            request,
+            answer,
+            &mut *self.active.statements.try_borrow_mut().map_err(|_| HostError)?,
+            &mut host::random,
+        );
         if let (Some(digest), Some(introspected), Ok(mut answers)) =
             (digest, worth_remembering, self.active.answers.try_borrow_mut())
         {
             answers.insert(digest, introspected);
         }
-        self.carry_out(verdict, Place::ProtectedResource)
+        Ok(self.carry_out(verdict, Place::ProtectedResource))
     }
 }

@@ -27,7 +27,7 @@ pub struct Jws {
     pub issued_at: u64,
     /// `exp`, in seconds since the Unix epoch.
     pub expires: u64,
-    /// `jti`: what a server must accept only once.
+    /// `jti`: what a server must accept only once, where certbound makes one for each request.
     pub id: String,
     /// `client_id`: the client, if certbound authenticated it by certificate.
     pub client_id: Option<String>,

@@ -56,6 +56,7 @@ const single = [
   ['an unknown key of discovery', { endpoints, discovery: { path: '/metadata', paths: [] } }, 'discovery.path', '`paths`'],
   ['nothing to sign', { endpoints, signature: { keys: [key] } }, 'signature', '`jws`'],
   ['a JWS without issuer', { endpoints, signature: { jws: { audience: 'a' }, keys: [key] } }, 'signature.jws', '`issuer`'],
+  ['a JWS that might expire on the way', jws({ reuse_seconds: 31 }), 'signature.jws.reuse_seconds', 'write at most 30'],
   ['a JWS in the header of the certificate', jws({ name: 'Client-Cert' }), 'signature.jws.name', 'name of its own'],
   ['a signature over itself', signature({ components: ['client-cert', '"signature";key="certbound"'] }, key),
     'signature.http_message_signature.components[1]', 'label of another'],
@@ -426,7 +427,7 @@ const several = [
   ['every faulty signing key', {
     endpoints,
     signature: {
-      jws: { issuer: ' ', audience: '', lifetime_seconds: 3601, name: 'Signature' },
+      jws: { issuer: ' ', audience: '', lifetime_seconds: 3601, reuse_seconds: 1801, name: 'Signature' },
       keys: [
         pemKey('good', 'ecdsa-p256-sha256', p256),
         pemKey('good-again', 'ecdsa-p256-sha256', p256),
@@ -444,6 +445,7 @@ const several = [
     'signature.jws.issuer': 'https://proxy.example.com',
     'signature.jws.audience': 'https://as.example.com',
     'signature.jws.lifetime_seconds': 'a number from',
+    'signature.jws.reuse_seconds': 'a number from',
     'signature.jws.name': 'another meaning',
     'signature.keys[1].key': '`good`',
     'signature.keys[2].key': 'P-256',
@@ -493,7 +495,9 @@ const sound = {
         ],
         lifetime_seconds: 60,
       },
-      jws: { name: 'Client-Cert-JWT', issuer: 'https://proxy.example.com', audience: 'https://as.example.com', lifetime_seconds: 60, x5c: true },
+      jws: {
+        name: 'Client-Cert-JWT', issuer: 'https://proxy.example.com', audience: 'https://as.example.com', lifetime_seconds: 60, reuse_seconds: 30, x5c: true,
+      },
       keys: [key, pemKey('next', 'ecdsa-p256-sha256', p256), pemKey('after', 'ed25519', privatePem(generateKeyPairSync('ed25519')))],
       jwks_path: '/.well-known/certbound-jwks.json',
     },

@@ -64,6 +64,8 @@ const proxyUser = 'envoy';
 // The library of Cloudflare takes none of sf, bs and @query-param.
 const rareSigner = { ...signer('ed25519', { http_message_signature: { components: rare }, components: rare }), isForCloudflare: false };
 const jwsOnly = signer('ed25519', { jws: { issuer, audience }, components: [] });
+// For longer than the tests take.
+const reusing = signer('ecdsa-p256-sha256', { jws: { issuer, audience, lifetime_seconds: 3600, reuse_seconds: 1800 }, components: [] });
 
 let testbed;
 let python;
@@ -74,6 +76,7 @@ before(async () => {
     ...Object.fromEntries(Object.entries(signers).map(([alg, of]) => [alg, listener(of)])),
     rare: listener(rareSigner, { upstream_authentication: { basic: { username: proxyUser, password: { value: 'open sesame' } } } }),
     'jws only': listener(jwsOnly),
+    'reusing': listener(reusing, { endpoints: [{ path: '/oauth/token' }, { path: '/oauth/revoke' }] }),
     'resource': listener(signers.ed25519, {
       protected_resources: [
         { path_prefix: '/api/', token: 'bearer', forward: ['certificate', 'signature'] },
@@ -313,6 +316,33 @@ for (const [alg, of] of Object.entries(signers)) {
     });
   });
 }
+
+test('a JWS goes with every request of which it says the same, and with no other', async () => {
+  const sent = async (certificate, form, path) => (await forwarded('reusing', { form, path }, { certificate })).headers['client-cert-jwt'];
+  const requests = [
+    ['payments', 'client_id=payments', '/oauth/token'],
+    ['payments', 'client_id=payments&scope=pay', '/oauth/token'],
+    ['payments', 'client_id=mobile', '/oauth/token'],
+    ['payments', 'client_id=payments', '/oauth/revoke'],
+    ['payments-rotated', 'client_id=payments', '/oauth/token'],
+    ['batch', 'client_id=batch', '/oauth/token'],
+  ];
+  const first = [];
+  for (const request of requests) first.push(await sent(...request));
+  assert.equal(new Set(first).size, requests.length);
+  for (const [index, [certificate, form, path]] of requests.entries()) {
+    const again = await sent(certificate, form, path);
+    assert.equal(again, first[index]);
+    const { jose: claims, PyJWT } = await jwsClaims(python, reusing, again);
+    assert.deepEqual(PyJWT, claims);
+    assert.equal(claims.client_id, form.includes('mobile') ? undefined : certificate.replace('-rotated', ''));
+    assert.equal(claims.cnf['x5t#S256'], pki[certificate]['x5t#S256']);
+    assert.deepEqual([claims.htu, claims.content_digest], [`https://as.example.com${path}`, digestOf(form)]);
+  }
+  const { received, reason } = await testbed.exchange('reusing', { form: 'client_id=payments' }, { certificate: 'batch' });
+  assert.equal(received, undefined);
+  assert.equal(reason, 'subject_mismatch');
+});
 
 describe('less usual components', () => {
   const request = {

@@ -304,6 +304,11 @@ impl Envoy {
         }
     }
 
+    /// Sets the clock to so many seconds after 2030-01-01, at which it stands.
+    pub(crate) fn set_clock(&mut self, seconds_passed: u64) {
+        self.host().seconds_passed = seconds_passed;
+    }
+
     /// Everything that was logged since the start.
     pub(crate) fn log(&mut self) -> &[LogLine] {
         &self.host().log

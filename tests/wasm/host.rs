@@ -87,6 +87,8 @@ pub(crate) struct Host {
     /// The answer to a call, while the filter is told of it.
     pub(crate) call_response: Option<(HeaderMap, Vec<u8>)>,
     random_state: u64,
+    /// By how much the clock has gone on since 2030.
+    pub(crate) seconds_passed: u64,
     /// What the filter called, in order; properties with their paths.
     pub(crate) host_calls: Vec<String>,
 }
@@ -94,6 +96,11 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn new(environment: &[(String, String)]) -> Self {
         Self { environment: environment.to_vec(), ..Self::default() }
+    }
+
+    /// In nanoseconds since the Unix epoch.
+    fn now(&self) -> u64 {
+        NOW + self.seconds_passed * 1_000_000_000
     }
 
     fn stream(&mut self) -> Option<&mut Stream> {
@@ -273,7 +280,8 @@ fn proxy_log(mut host: Caller<Host>, level: u32, data: u32, size: u32) -> Result
 
 fn proxy_get_current_time_nanoseconds(mut host: Caller<Host>, time: u32) -> Result<u32, Error> {
     host.data_mut().record("proxy_get_current_time_nanoseconds");
-    host.write_u64(time, NOW)?;
+    let now = host.data().now();
+    host.write_u64(time, now)?;
     OK
 }
 
@@ -594,7 +602,8 @@ fn clock_time_get(
     time: u32,
 ) -> Result<u32, Error> {
     host.data_mut().record("clock_time_get");
-    host.write_u64(time, NOW)?;
+    let now = host.data().now();
+    host.write_u64(time, now)?;
     OK
 }
 

@@ -5,6 +5,7 @@ use certbound::{
     basic,
     config::Config,
     headers::Headers,
+    jws::SignedStatements,
     protected_resource::{self, Answers, Step},
     rejection::{Place, Reason, Rejection},
     request::Request,
@@ -40,12 +41,13 @@ pub fn handle(
         |place| Verdict::refused(config, Rejection::new(Reason::BodyTooLarge, "too long"), place);
     let resource = config.protected_resource_at(&target);
     let resource = resource.and_then(|index| config.protected_resources.get(index));
+    let statements = &mut SignedStatements::default();
     let random = &mut |_: &mut [u8]| true;
     let (verdict, place) = if config.is_endpoint(&method, &target) {
         let place = Place::Endpoint { scheme };
         let verdict = match is_too_long {
             true => too_long(place),
-            false => authenticate(config, request, verdicts, random),
+            false => authenticate(config, request, verdicts, statements, random),
         };
         (Some(verdict), place)
     } else if let Some(resource) = resource {
@@ -54,7 +56,8 @@ pub fn handle(
             too_long(place)
         } else {
             let answers = &mut Answers::default();
-            match protected_resource::check(config, resource, request, answers, random) {
+            match protected_resource::check(config, resource, request, answers, statements, random)
+            {
                 Step::Done(verdict) => verdict,
                 Step::Introspect(_) => panic!("there is nobody here to be asked"),
             }
