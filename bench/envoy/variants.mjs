@@ -113,6 +113,7 @@ export const variants = {
   'certbound-ed25519': { title: 'certbound, ed25519', envoy: certbound(httpSignature('ed25519')) },
   'certbound-ecdsa': { title: 'certbound, ecdsa-p256-sha256', envoy: certbound(httpSignature('ecdsa-p256-sha256')) },
   'certbound-jws': { title: 'certbound, JWS (ES256)', envoy: certbound(jws('ecdsa-p256-sha256')) },
+  'certbound-jws-reused': { title: 'certbound, JWS (ES256), reused', envoy: certbound(jws('ecdsa-p256-sha256', { reuse_seconds: 30 })) },
   'certbound-pki': {
     title: 'certbound, PKI, path remembered',
     envoy: ({ clients, module }) => ({ filters: [wasm(module, certboundConfigurations['certbound-pki'](clients))] }),
