@@ -13,16 +13,19 @@ use envoy_types::{
     pb::envoy::service::auth::v3::AttributeContext,
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
 
 use crate::registry::{REFUSAL, Registry};
 
 pub(crate) async fn serve(listener: TcpListener, registry: Registry) -> Result<(), Box<dyn Error>> {
+    // Here, because the setting of the server's own is ignored for connections that come in so.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
-        .tcp_nodelay(true)
         .add_service(AuthorizationServer::new(Service(registry)))
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(incoming)
         .await?;
     Ok(())
 }
