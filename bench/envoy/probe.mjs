@@ -9,7 +9,7 @@ import { boundToken, certificates, pkiDirectory, tokenRequest } from './clients.
 const file = (name) => readFileSync(join(root, pkiDirectory, name));
 
 /** Sends what client 0 sends, with the certificate of another one if told so; the server echoes its header fields. */
-const exchange = (port, traffic, certificate) => new Promise((resolve, reject) => {
+export const exchange = (port, traffic, certificate) => new Promise((resolve, reject) => {
   const request = https.request({
     port,
     agent: false,

@@ -19,6 +19,8 @@ const wasm = (filename, configuration) => ({
   }),
 });
 
+const noOp = (configuration) => ({ filters: [wasm(required('build/bench/no-op.wasm'), configuration)] });
+
 const lua = (clients) => ({
   name: 'lua',
   typed_config: typed('lua.v3.Lua', {
@@ -98,7 +100,7 @@ const tellsCertificate = {
  */
 export const variants = {
   none: { title: 'no filter', isBaseline: true },
-  'no-op': { title: 'wasm filter that does nothing', envoy: () => ({ filters: [wasm(required('build/bench/no-op.wasm'))] }), letsAllIn: true },
+  'no-op': { title: 'wasm filter that does nothing', envoy: () => noOp(), letsAllIn: true },
   lua: { title: 'Lua, equal work, unsigned', envoy: ({ clients }) => ({ filters: [lua(clients)] }) },
   'ext_authz-http': {
     title: 'ext_authz over HTTP, equal work, unsigned',
@@ -132,6 +134,9 @@ export const variants = {
 };
 
 export const names = Object.keys(variants);
+
+/** A wasm filter that waits for the body, and then makes a host call so many times. */
+export const hostCall = (call, count) => ({ name: `${call} ${count}`, traffic: 'token', letsAllIn: true, envoy: () => noOp(`${call} ${count}`) });
 
 /** The variant of a name; `<name>@<path>` is certbound from that module. */
 export function variant(name) {
