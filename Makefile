@@ -109,13 +109,18 @@ release: $(WASM) $(RELEASE_MODULES) ## Put together what a release has attached:
 reproduce: ## Make the release twice, from nothing, in two directories, and compare: build/release
 	tools/release/reproduce
 
-# ONLY, with names of bench/envoy/variants.mjs, compares just these, and writes nothing. ROUNDS and SECONDS (of each measurement)
-# are for both.
+# ONLY, with names of bench/envoy/variants.mjs, compares just these, and writes nothing. CYCLES and MILLISECONDS (of each turn)
+# are for all of them.
 BENCH := $(WASM) $(ENVOY) $(PKI) $(TEST_MODULES) build/oha/bin/oha build/bench/upstream build/bench/ext_authz build/bench/no-op.wasm build/bench/pki/clients.json
 comma := ,
+IN_CYCLES = $(if $(CYCLES),--cycles $(CYCLES)) $(if $(MILLISECONDS),--milliseconds $(MILLISECONDS))
 .PHONY: bench
 bench: $(BENCH) ## Measure certbound in Envoy beside Lua and ext_authz, and write docs/benchmarks.md (20 minutes; ONLY=none,lua,…: a few)
-	node bench/envoy/$(if $(ONLY),compare,bench).mjs $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(subst $(comma), ,$(ONLY))
+	node bench/envoy/$(if $(ONLY),compare,bench).mjs $(IN_CYCLES) $(subst $(comma), ,$(ONLY))
+
+.PHONY: profile
+profile: $(BENCH) ## Measure where the CPU time of a request goes in Envoy, and write docs/benchmarks.md (3 minutes; needs Linux perf)
+	node bench/envoy/profile.mjs $(IN_CYCLES)
 
 .PHONY: microbench
 microbench: $(WASM) ## Measure decisions and path validation: counted in the compiled filter, timed in V8 and natively

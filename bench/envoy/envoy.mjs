@@ -1,4 +1,5 @@
 // Envoy as envoy.yaml sets it up, without its access log, around the filters of one variant.
+import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,10 +35,11 @@ const connectionManager = ({ filters, connectionManager: settings, removed = [] 
   merge_slashes: true,
   path_with_escaped_slashes_action: 'REJECT_REQUEST',
   max_request_headers_kb: 60,
-  request_headers_timeout: '5s',
-  request_timeout: '10s',
-  stream_idle_timeout: '30s',
-  common_http_protocol_options: { headers_with_underscores_action: 'REJECT_REQUEST', max_headers_count: 100, idle_timeout: '60s' },
+  // Longer than in envoy.yaml: the clients are stopped between their turns, perhaps in the midst of a request.
+  request_headers_timeout: '600s',
+  request_timeout: '600s',
+  stream_idle_timeout: '600s',
+  common_http_protocol_options: { headers_with_underscores_action: 'REJECT_REQUEST', max_headers_count: 100, idle_timeout: '600s' },
   http2_protocol_options: { max_concurrent_streams: 100, initial_stream_window_size: 131072, initial_connection_window_size: 1048576 },
   route_config: {
     virtual_hosts: [{
@@ -102,7 +104,7 @@ export async function startEnvoy({ tracesFilter, ...settings }) {
       return undefined;
     }
   });
-  const ask = async (path) => (await fetch(`http://${admin}${path}`)).text();
+  const ask = async (path, method = 'GET') => (await fetch(`http://${admin}${path}`, { method })).text();
   await until('Envoy to be live', async () => {
     alive();
     return (await ask('/ready')).startsWith('LIVE') || undefined;
@@ -115,6 +117,15 @@ export async function startEnvoy({ tracesFilter, ...settings }) {
     /** Milliseconds. */
     readyAfter,
     cpu: () => cpuNanoseconds(child.pid),
+    /** How many requests have been answered since that was forgotten last: with success, every one of them. */
+    async answered() {
+      const { stats } = JSON.parse(await ask('/stats?format=json&filter=^http.clients.downstream_rq_[1-5]xx$'));
+      const counts = Object.fromEntries(stats.map(({ name, value }) => [name.slice(-3), value]));
+      const { '2xx': success, ...others } = counts;
+      assert.ok(Object.values(others).every((count) => count === 0), `every request must be answered with 200: ${JSON.stringify(counts)}`);
+      return success;
+    },
+    forgetAnswers: () => ask('/reset_counters', 'POST'),
     /** Resident memory in bytes. */
     memory: () => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))[1]) * 1024,
     /** Returns the log, which is complete then. */

@@ -14,6 +14,9 @@ assert.ok(cores > 1, 'Envoy needs a core of its own: run this where there are tw
 export const envoyCore = '0';
 export const otherCores = cores === 2 ? '1' : `1-${cores - 1}`;
 
+// oha would start a thread for every core of the machine, and they would take turns on its own.
+process.env.TOKIO_WORKER_THREADS = String(cores - 1);
+
 const running = new Set();
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));

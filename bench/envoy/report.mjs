@@ -1,70 +1,78 @@
-// docs/benchmarks.md and its plots, from docs/benchmarks/results.json: `node bench/envoy/report.mjs` makes them again
-// without measuring. Of the page only what stands between the two marks is made here.
+// docs/benchmarks.md and its plots, from what was measured (docs/benchmarks/results.json and profile.json): `node
+// bench/envoy/report.mjs` makes them again without measuring. Of the page only what stands between the two marks is made
+// here.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { bars, lines } from './plot.mjs';
-import { differences, median, ratios, summary, written } from './statistics.mjs';
+import { readResults } from './results.mjs';
+import { differences, median, ratio, summary, written } from './statistics.mjs';
 
 const docs = new URL('../../docs/', import.meta.url);
 export const page = new URL('benchmarks.md', docs);
 export const plot = (name) => new URL(`benchmarks/${name}.svg`, docs);
-const resultsFile = new URL('benchmarks/results.json', docs);
 const MARKS = ['<!-- from here made by bench/envoy/report.mjs -->', '<!-- to here -->'];
+
+// The host calls of a filter that reads header fields, the certificate's digest and the body, and sets the four fields
+// that all variants set.
+const NEEDED = { get_header_map_pairs: 1, get_property: 1, get_buffer_bytes: 1, replace_header_map_value: 4 };
 
 const MIB = 2 ** 20;
 const count = (number) => number.toLocaleString('en-GB');
-const factor = (values) => (values ? `${written(values, 2)} ×` : 'lost in noise');
-const isAtMost = (values, limit) => values !== undefined && median(values) <= limit;
+const percent = (share) => `${Math.round(100 * share)} %`;
+const spread = (values) => written(summary(values));
+const factor = (found) => (found ? `${written(found, 2)} ×` : 'lost in noise');
+const isAtMost = (found, limit) => found !== undefined && found.median <= limit;
 const size = (bytes) => (bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`);
 
 const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
-/** Everything that is made from results: the text between the marks, and the plots by name. */
-export function report(results) {
+/** Everything that is made from what was measured: the text between the marks, and the plots by name. */
+export function report({ results, profile }) {
   const { samples, starts, memory, variants } = results;
   const titleOf = (name) => variants[name].title;
   const baselineOf = (name) => variants[name].baseline;
 
-  /** A figure in each round of what was measured so. */
-  const figures = (figure, wanted) => samples
-    .filter((sample) => Object.entries(wanted).every(([key, value]) => sample[key] === value))
-    .toSorted((a, b) => a.round - b.round)
-    .map((sample) => sample[figure]);
-  /** What it adds to the CPU time of Envoy per request, in each round. */
+  const rowOf = (wanted) => samples.find((sample) => Object.entries(wanted).every(([key, value]) => sample[key] === value));
+  /** What it adds to the CPU time of Envoy per request, in each cycle. */
   const added = (wanted) => {
     // Without a filter there is nobody to register clients with: that is measured with one.
     const counterpart = { ...wanted, variant: baselineOf(wanted.variant), ...(wanted.experiment === 'clients' && { clients: 1 }) };
-    return differences(figures('cpu', wanted), figures('cpu', counterpart));
+    return differences(rowOf(wanted).cpu, rowOf(counterpart).cpu);
   };
-  const ofRequest = (variant, protocol = 'http/1.1') => ({ experiment: 'request', kind: 'saturate', variant, protocol, clients: 100 });
-  const atRate = (variant, protocol) => ({ experiment: 'request', kind: 'rate', variant, protocol });
-  const isKept = (name, protocol) => figures('p99', atRate(name, protocol)).every((value) => value !== undefined);
-  /** p99 beside that without a filter, in each round; undefined if either could not keep the rate. */
-  const latencyRatios = (name, protocol) => (isKept(name, protocol) && isKept(baselineOf(name), protocol)
-    ? ratios(figures('p99', atRate(name, protocol)), figures('p99', atRate(baselineOf(name), protocol)))
-    : undefined);
+  const ofRequest = (variant, protocol = 'http/1.1') => ({ experiment: 'request', variant, protocol });
+  const toLua = (name, protocol) => ratio(added(ofRequest(name, protocol)), added(ofRequest('lua', protocol)));
+  /** Undefined if the variant cannot answer that many. */
+  const latencyOf = (variant, protocol, share) => rowOf({ experiment: 'latency', variant, protocol, share });
+  const atMost = (name, protocol) => {
+    const [own, without] = [name, baselineOf(name)].map((each) => rowOf(ofRequest(each, protocol)).perSecond);
+    return `cannot be kept: ${percent(own / without)} at most`;
+  };
+  /** p99 beside that without a filter. */
+  const latencyRatio = (name, protocol, share) => ratio(latencyOf(name, protocol, share).p99, latencyOf(baselineOf(name), protocol, share).p99);
 
   const requests = (protocol) => table(
-    ['', 'added to Envoy, µs', '× Lua', 'service, µs', 'requests/s', 'Envoy\'s core busy', 'p50, µs', 'p99, µs', 'p99, × no filter'],
+    ['', 'added to Envoy, µs', '× Lua', 'service, µs', 'requests/s', 'Envoy\'s core busy'],
     Object.keys(variants).map((name) => {
-      const baseline = baselineOf(name);
-      const service = figures('serviceCpu', ofRequest(name, protocol));
-      const more = baseline && added(ofRequest(name, protocol));
-      const kept = isKept(name, protocol);
-      const ratio = baseline && latencyRatios(name, protocol);
+      const { cpu, serviceCpu, perSecond, busy } = rowOf(ofRequest(name, protocol));
       return [
         titleOf(name),
-        more ? written(more) : `(${written(figures('cpu', ofRequest(name, protocol)))})`,
-        more ? factor(ratios(more, added(ofRequest('lua', protocol)))) : '',
-        service.some((value) => value !== undefined) ? written(service) : '',
-        count(Math.round(median(figures('perSecond', ofRequest(name, protocol))))),
-        `${Math.round(100 * median(figures('busy', ofRequest(name, protocol))))} %`,
-        kept ? Math.round(median(figures('p50', atRate(name, protocol)))) : 'rate not kept',
-        kept ? Math.round(median(figures('p99', atRate(name, protocol)))) : '',
-        ratio ? factor(ratio) : '',
+        baselineOf(name) ? spread(added(ofRequest(name, protocol))) : `(${spread(cpu)})`,
+        baselineOf(name) === 'none' ? factor(toLua(name, protocol)) : '',
+        serviceCpu ? spread(serviceCpu) : '',
+        count(Math.round(perSecond)),
+        percent(busy),
       ];
     }),
+  );
+
+  const latencies = (protocol) => table(
+    ['', ...results.settings.shares.flatMap((share) => [`p50 at ${percent(share)}, µs`, 'p99, µs', 'p99, × no filter'])],
+    Object.keys(variants).map((name) => [titleOf(name), ...results.settings.shares.flatMap((share) => {
+      const found = latencyOf(name, protocol, share);
+      if (!found) return [atMost(name, protocol), '', ''];
+      return [...[found.p50, found.p99].map((values) => Math.round(median(values))), baselineOf(name) ? factor(latencyRatio(name, protocol, share)) : ''];
+    })]),
   );
 
   /** Rows and series of a dimension: variants and their added time at each of its places. */
@@ -72,7 +80,7 @@ export function report(results) {
     const names = [...new Set(samples.filter((sample) => sample.experiment === experiment).map(({ variant }) => variant))].filter(baselineOf);
     const at = (variant, place) => added({ experiment, variant, [key]: place });
     return {
-      rows: names.map((name) => [titleOf(name), ...places.map((place) => written(at(name, place)))]),
+      rows: names.map((name) => [titleOf(name), ...places.map((place) => spread(at(name, place)))]),
       series: names.map((name) => ({
         name: titleOf(name),
         points: places.map((place) => {
@@ -92,7 +100,7 @@ export function report(results) {
   const byBody = dimension('bodies', 'bytes', bodies);
 
   const firstVerdict = added({ experiment: 'first verdict', variant: 'certbound-pki' });
-  const handshake = figures('cpu', { experiment: 'first verdict', variant: 'none' });
+  const handshake = rowOf({ experiment: 'first verdict', variant: 'none' }).cpu;
 
   const startOf = (variant, clients) => starts.filter((start) => start.variant === variant && start.clients === clients);
   const startCells = [...new Set(starts.map(({ variant, clients }) => `${variant} ${clients}`))].map((key) => {
@@ -112,15 +120,15 @@ export function report(results) {
 
   return {
     text: `${[
-      sections(), targets(),
+      sections(), targets(), whereTimeGoes(),
     ].join('\n\n')}\n`,
     plots: {
       request: bars(
         'CPU time that a request costs more than without a filter, µs (HTTP/1.1)',
         Object.keys(variants).filter(baselineOf).map((name) => {
           const { median: value, low, high } = summary(added(ofRequest(name)));
-          const [service] = figures('serviceCpu', ofRequest(name));
-          return { label: titleOf(name), parts: [{ value, low, high }, ...(service ? [{ value: median(figures('serviceCpu', ofRequest(name))) }] : [])] };
+          const { serviceCpu } = rowOf(ofRequest(name));
+          return { label: titleOf(name), parts: [{ value, low, high }, ...(serviceCpu ? [{ value: median(serviceCpu) }] : [])] };
         }),
         ['in Envoy', 'in the ext_authz service'],
       ),
@@ -135,18 +143,20 @@ export function report(results) {
   };
 
   function sections() {
-    const { machine, versions, settings, date, minutes, maximum } = results;
+    const { machine, versions, settings, date, minutes } = results;
     return `## Requests in Envoy
 
 Measured on ${date}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}; Envoy ${versions.Envoy}, certbound ${versions.certbound}, Rust ${versions.Rust}, Node ${versions.Node}, load
-by [oha](https://github.com/hatoo/oha) ${versions.oha}. \`make bench\` repeats it (${minutes} minutes here, ${settings.rounds} rounds): figures are medians [least–most] of the rounds, in each of which everything runs once, in another order.
-Differences and ratios are taken within a round.${machine.loadBefore > 0.5 ? `
+by [oha](https://github.com/hatoo/oha) ${versions.oha}. \`make bench\` repeats it (${minutes} minutes here).${machine.loadBefore > 0.5 ? `
 
 **Other programs were running (a load of ${machine.loadBefore} before it began): these figures say little.**` : ''}
 
-Each variant has an Envoy of its own, set up as [\`envoy.yaml\`](../envoy.yaml) but without access log, with one worker on one core; oha, the server behind Envoy, and the ext_authz service share the rest. 16
-connections with mutual TLS and keep-alive, or 4 with 4 streams each for HTTP/2, post a form of 63 bytes for one of 100 clients in turn; the server behind Envoy speaks HTTP/1.1. CPU time is the kernel's account of all threads of Envoy (\`schedstat\`), while it answers as many requests as it can. Latency is
-measured at 70 % of the requests per second that go through without a filter (${Object.values(maximum.token).map((rate) => count(Math.round(rate))).join(' with HTTP/1.1 and ')} with HTTP/2), from the moment at which each request was due. "Rate not kept": that many cannot be answered.
+Each variant has an Envoy of its own, set up as [\`envoy.yaml\`](../envoy.yaml) but without access log and with timeouts of minutes, with one worker on one core; oha, the server behind Envoy, and the ext_authz service share the rest. 16
+connections with mutual TLS and keep-alive, or 4 with 4 streams each for HTTP/2, post a form of 63 bytes for one of 100 clients in turn; the server behind Envoy speaks HTTP/1.1.
+
+The speed of a virtual machine drifts, so all Envoys of a table run at once, and their load generators, which have made their connections before, are let go in turn for ${settings.milliseconds} ms, as fast as answers come: ${settings.cycles} cycles, each beginning with another
+variant, after two that do not count. CPU time is the kernel's account of all threads of Envoy (\`schedstat\`). What is added is the median of the differences to no filter within a cycle [and between what half of them lie]. "× Lua" is the ratio of two such medians,
+not the median of ratios, because Lua's difference is near nothing in some cycles [between what nine tenths of the ratios lie that 1,000 draws of as many of the cycles give].
 
 - **Lua, equal work**: [\`equal-work.lua\`](../bench/envoy/equal-work.lua) compares the certificate's SHA-256 with that of the \`client_id\` that it finds by string search, and sets the same four header fields as certbound. It does
   not sign; verify paths, validity or revocation; decode the form; look at media type, other credentials or other spellings of headers; count or log.
@@ -162,6 +172,20 @@ ${requests('http/1.1')}
 HTTP/2:
 
 ${requests('h2')}
+
+### Latency
+
+At a rate that is ${settings.shares.map(percent).join(' or ')} of the requests per second that go through without a filter, from the moment at which each request was due: medians of ${settings.latencyRuns.cycles} runs of each variant in turn, ${settings.latencyRuns.seconds} s each once all
+connections are made and the requests that waited for them are answered. oha sends what is due once a millisecond, so several requests at a time, which wait for each other; it shares its core with the server behind Envoy. "Cannot be kept": that is how many
+requests per second go through at best, of those without a filter.
+
+HTTP/1.1:
+
+${latencies('http/1.1')}
+
+HTTP/2:
+
+${latencies('h2')}
 
 ### Clients, certificates, bodies
 
@@ -183,7 +207,7 @@ ${table(['', ...bodies.map(size)], byBody.rows)}
 
 ![by size of the body](benchmarks/bodies.svg)
 
-A path that is verified for the first time (P-256, issued by the anchor), each on a new connection, which itself costs ${written(handshake)} µs with its handshake: ${written(firstVerdict)} µs more.
+A path that is verified for the first time (P-256, issued by the anchor), each on a new connection, which itself costs ${spread(handshake)} µs with its handshake: ${spread(firstVerdict)} µs more.
 
 ### Memory and start
 
@@ -200,38 +224,40 @@ Linear memory over ${count(grown.requests)} requests with ${count(grown.requests
   function targets() {
     const yes = (reached) => (reached === undefined ? 'compare with a signature alone, below' : reached ? 'yes' : '**no**');
     const perProtocol = (row) => ['http/1.1', 'h2'].map((protocol) => row(protocol, protocol === 'h2' ? 'HTTP/2' : 'HTTP/1.1'));
-    const toLua = (name, limit) => perProtocol((protocol, label) => {
-      const ratio = ratios(added(ofRequest(name, protocol)), added(ofRequest('lua', protocol)));
-      return [`${titleOf(name)}, added to Envoy: ≤ ${limit} × Lua (${label})`, factor(ratio), yes(isAtMost(ratio, limit))];
+    const beyondLua = (name, limit) => perProtocol((protocol, label) => {
+      const found = toLua(name, protocol);
+      return [`${titleOf(name)}, added to Envoy: ≤ ${limit} × Lua (${label})`, factor(found), yes(isAtMost(found, limit))];
     });
     const toExtAuthz = (name) => perProtocol((protocol, label) => {
-      const service = ['ext_authz-http', 'ext_authz-grpc'].toSorted((a, b) => median(added(ofRequest(a, protocol))) - median(added(ofRequest(b, protocol))))[0];
-      const ratio = ratios(added(ofRequest(name, protocol)), added(ofRequest(service, protocol)));
-      return [`${titleOf(name)}: ≤ 1/3 of what ext_authz adds in Envoy alone, the cheaper kind (${label})`, factor(ratio), yes(isAtMost(ratio, 1 / 3))];
+      const [service] = ['ext_authz-http', 'ext_authz-grpc'].map((kind) => added(ofRequest(kind, protocol))).toSorted((a, b) => median(a) - median(b));
+      const found = ratio(added(ofRequest(name, protocol)), service);
+      return [`${titleOf(name)}: ≤ 1/3 of what ext_authz adds in Envoy alone, the cheaper kind (${label})`, factor(found), yes(isAtMost(found, 1 / 3))];
     });
     const overHmac = (name) => {
       const more = differences(added(ofRequest(name)), added(ofRequest('certbound-hmac')));
-      return [`${titleOf(name)}: the signature is the only addition`, `${written(more)} µs more than hmac-sha256`, yes(undefined)];
+      return [`${titleOf(name)}: the signature is the only addition`, `${spread(more)} µs more than hmac-sha256`, yes(undefined)];
     };
     const sameForAll = (name) => {
       const [few, many] = [registered[0], registered.at(-1)].map((clients) => added({ experiment: 'clients', variant: name, clients }));
-      const [a, b] = [summary(few), summary(many)];
+      const more = differences(many, few);
       return [
         `${titleOf(name)}: the same cost with ${count(registered[0])} and ${count(registered.at(-1))} clients, within noise`,
-        `${written(few)} and ${written(many)} µs`, yes(b.median <= a.high || b.low <= a.median),
+        `${spread(few)} and ${spread(many)} µs: ${spread(more)} more`, yes(summary(more).low <= 0),
       ];
     };
     const configure = startOf('certbound-unsigned', 10_000).flatMap((start) => start.configure);
     const linear = Math.max(...memory.configured.filter(({ clients }) => clients === 10_000).map((row) => row.memory));
     const latency = (name) => perProtocol((protocol, label) => {
-      const target = `${titleOf(name)}: p99 at 70 % of the no-filter maximum < 1.2 × no filter (${label})`;
-      const ratio = latencyRatios(name, protocol);
-      return [target, ratio ? factor(ratio) : 'rate not kept', yes(isAtMost(ratio, 1.2))];
+      const [share] = results.settings.shares;
+      const target = `${titleOf(name)}: p99 at ${percent(share)} of the no-filter maximum < 1.2 × no filter (${label})`;
+      if (!latencyOf(name, protocol, share)) return [target, atMost(name, protocol), yes(false)];
+      const found = latencyRatio(name, protocol, share);
+      return [target, factor(found), yes(isAtMost(found, 1.2))];
     });
     return `### What was to be reached
 
 ${table(['target', 'measured', 'reached'], [
-  ...toLua('certbound-unsigned', 1), ...toLua('certbound-hmac', 1.5), ...toExtAuthz('certbound-unsigned'), ...toExtAuthz('certbound-hmac'),
+  ...beyondLua('certbound-unsigned', 1), ...beyondLua('certbound-hmac', 1.5), ...toExtAuthz('certbound-unsigned'), ...toExtAuthz('certbound-hmac'),
   overHmac('certbound-ed25519'), overHmac('certbound-ecdsa'), sameForAll('certbound-unsigned'), sameForAll('certbound-hmac'),
   ['10,000 clients load in < 500 ms per VM', `${median(configure)} ms, at most ${Math.max(...configure)}`, yes(Math.max(...configure) < 500)],
   ['10,000 clients need < 32 MiB per VM', `${(linear / MIB).toFixed(1)} MiB`, yes(linear < 32 * MIB)],
@@ -239,20 +265,67 @@ ${table(['target', 'measured', 'reached'], [
   [`memory is flat over ${count(grown.requests)} requests`, `${(halfway.memory / MIB).toFixed(2)} MiB after half of them, ${(grown.memory / MIB).toFixed(2)} at the end`, yes(grown.memory === halfway.memory)],
 ])}`;
   }
+
+  function whereTimeGoes() {
+    const { settings } = profile;
+    const of = (name) => profile.variants.find(({ variant }) => variant === name);
+    const more = (values, counterparts) => median(differences(values, counterparts));
+    const addedBy = (name) => more(of(name).cpu, of('none').cpu);
+    const places = Object.keys(of('none').places);
+    const total = (name) => median(of('none').cpu) + (name === 'none' ? 0 : addedBy(name));
+    const inPlace = (name, place) => total(name) * of(name).places[place];
+    const byPlace = profile.variants.map(({ variant: name }) => [
+      titleOf(name),
+      name === 'none' ? `(${median(of(name).cpu).toFixed(1)})` : addedBy(name).toFixed(1),
+      ...places.map((place) => (name === 'none' ? `(${inPlace(name, place).toFixed(1)})` : (inPlace(name, place) - inPlace('none', place)).toFixed(1))),
+    ]);
+
+    const ours = profile.variants.filter(({ calls }) => Object.keys(calls).length > 0);
+    const costs = Object.fromEntries(profile.hostCalls.map(({ call, cpu }) => [call, more(cpu, profile.held.cpu) / settings.inARequest]));
+    const costOf = (calls) => Object.entries(calls).reduce((sum, [call, times]) => sum + times * (costs[call] ?? 0), 0);
+    const unmeasured = [...new Set(ours.flatMap(({ calls }) => Object.keys(calls)))].filter((call) => !(call in costs));
+    const byCall = profile.hostCalls.map(({ call, cpu }) => {
+      const { median: each, low, high } = summary(differences(cpu, profile.held.cpu).map((time) => time / settings.inARequest));
+      return [`\`${call}\``, written({ median: each, low, high }, 2), ...[...ours, { calls: NEEDED }].map(({ calls }) => calls[call] ?? '')];
+    });
+
+    const [nothing, holding] = [differences(of('no-op').cpu, of('none').cpu), differences(profile.held.cpu, of('no-op').cpu)];
+    const floor = median(nothing) + median(holding) + costOf(NEEDED);
+    const [script, own] = [addedBy('lua'), addedBy('certbound-unsigned')];
+    return `### Where the time goes
+
+\`make profile\` measures this (on ${profile.date}; ${settings.cycles} cycles of ${settings.milliseconds} ms as above, HTTP/1.1): CPU time of a request in µs, added to what it is without a filter, by the places at which \`perf\` finds Envoy in ${settings.seconds} s of full load. "Filter" is WebAssembly
+compiled by V8, "Envoy" is all of its binary, with the host calls, V8's entries and exits, and the interpreter of Lua.
+
+${table(['', 'all', 'filter', 'Envoy', 'libc, vdso', 'kernel'], byPlace)}
+
+A filter that makes one host call ${settings.inARequest} times in each request shows what the call costs (µs, with the SDK's part, a new header field for each \`replace\`), and Envoy's log shows how many certbound makes, for a certificate that it knows:
+
+${table(['host call', 'one costs', ...ours.map(({ variant }) => titleOf(variant)), 'cannot be done without'], [
+  ...byCall,
+  ['all of them, µs', '', ...[...ours, { calls: NEEDED }].map(({ calls }) => costOf(calls).toFixed(1))],
+])}
+${unmeasured.length > 0 ? `
+Not measured: ${unmeasured.map((call) => `\`${call}\``).join(', ')}.
+` : ''}
+The floor of a wasm filter for this job is ${floor.toFixed(1)} µs: ${spread(nothing)} for one that does nothing, ${spread(holding)} more for one that holds the request until its body is there, and ${costOf(NEEDED).toFixed(1)} for the host calls
+without which the job cannot be done (read the header fields, the certificate's digest and the body, set four fields). That is ${(floor / script).toFixed(2)} × what the Lua script adds in the same cycles (${script.toFixed(1)} µs), before any code of the filter runs; certbound, unsigned, adds ${own.toFixed(1)} µs.`;
+  }
 }
 
-/** The page, with what is between the marks made from results. */
-export function withReport(text, results) {
+/** The page, with what is between the marks made from what was measured. */
+export function withReport(text, measured) {
   const [from, to] = MARKS.map((mark) => text.indexOf(mark));
   if (from < 0 || to < from) throw new Error(`docs/benchmarks.md lacks the marks ${MARKS.join(' and ')}`);
-  return `${text.slice(0, from + MARKS[0].length)}\n\n${report(results).text}\n${text.slice(to)}`;
+  return `${text.slice(0, from + MARKS[0].length)}\n\n${report(measured).text}\n${text.slice(to)}`;
 }
 
-export const readResults = () => JSON.parse(readFileSync(resultsFile, 'utf8'));
+export const readMeasured = () => ({ results: readResults('results'), profile: readResults('profile') });
 
-export function writePage(results) {
-  writeFileSync(page, withReport(readFileSync(page, 'utf8'), results));
-  for (const [name, svg] of Object.entries(report(results).plots)) writeFileSync(plot(name), svg);
+export function writePage() {
+  const measured = readMeasured();
+  writeFileSync(page, withReport(readFileSync(page, 'utf8'), measured));
+  for (const [name, svg] of Object.entries(report(measured).plots)) writeFileSync(plot(name), svg);
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) writePage(readResults());
+if (argv[1] === fileURLToPath(import.meta.url)) writePage();
