@@ -419,6 +419,29 @@ mod the_certificate {
     }
 }
 
+/// Envoy's verdict costs a call of the host.
+#[test]
+fn envoys_verdict_is_asked_for_where_a_certificate_needs_it() {
+    let is_asked_for = |configuration: &Value, client: &str| {
+        let request = token_request([format!("client_id={client}")]);
+        let exchange = start(configuration).exchange(&presenting(client), &request);
+        assert_allowed(&exchange, client);
+        exchange.host_calls.iter().any(|call| call.ends_with(" connection.peer_certificate_valid"))
+    };
+    let with_both_methods = configuration();
+    assert!(is_asked_for(&with_both_methods, "payments"));
+    let mut self_signed = configuration();
+    self_signed["clients"].as_array_mut().unwrap().remove(0);
+    assert!(!is_asked_for(&self_signed, "partner-app"));
+    let mut forwarding = self_signed.clone();
+    forwarding["unregistered_clients"] = "forward".into();
+    assert!(is_asked_for(&forwarding, "payments"));
+    let mut anchored = configuration();
+    let client_ca = pki().get("client-ca").certificate_pem();
+    anchored["trust_anchors"] = json!({ "client-ca": { "certificates": client_ca } });
+    assert!(!is_asked_for(&anchored, "payments"));
+}
+
 mod a_known_certificate {
     use super::*;
 

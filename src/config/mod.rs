@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::{
-    client::{Client, Trust},
+    client::{Client, ClientAuthMethod, Trust},
     discovery::Discovery,
     endpoint::{Endpoint, PathMatch, is_ambiguous, normalise_path, split_target},
     response::Response,
@@ -56,6 +56,7 @@ pub struct Config {
     pub clients: HashMap<String, Client>,
     /// Their identifiers without letter case and surrounding white space.
     folded_client_ids: HashSet<String>,
+    relies_on_envoys_verdict: bool,
     /// Which documents tell clients of mutual TLS.
     pub discovery: Option<Discovery>,
     /// Where clients authenticate.
@@ -178,15 +179,16 @@ impl Config {
         self.protected_resources.iter().position(|resource| resource.path.may_be(path))
     }
 
-    /// Whether it is Envoy that verifies certificates: without trust anchors.
+    /// Whether it is Envoy that verifies certificates: without trust anchors, where there are clients whose certificates need
+    /// it.
     pub fn relies_on_envoys_verdict(&self) -> bool {
-        self.trust_anchors.is_empty()
+        self.relies_on_envoys_verdict
     }
 
     /// Who must have verified the certificate of a client that is not registered: any set of trust anchors, or Envoy if
     /// there is none.
     pub fn trust_in_unregistered(&self) -> Trust {
-        if self.relies_on_envoys_verdict() {
+        if self.trust_anchors.is_empty() {
             Trust::Envoy
         } else {
             Trust::Anchors(self.trust_anchors.values().cloned().collect())
@@ -267,6 +269,11 @@ fn compile(
         let jwk_set = signature.as_ref().and_then(|signature| signature.jwk_set.as_ref());
         discovery::compile(written, &endpoints, jwk_set, auth_methods, names.errors)
     });
+    let trust_anchors = trust_anchors.into_readable();
+    let has_certificates_to_verify = document.unregistered_clients == UnregisteredClients::Forward
+        || clients
+            .values()
+            .any(|client| matches!(client.method, ClientAuthMethod::TlsClientAuth(..)));
     let message_signature =
         signature.as_ref().and_then(|signature| signature.http_message_signature.as_ref());
     let jws = signature.as_ref().and_then(|signature| signature.jws.as_ref());
@@ -280,6 +287,7 @@ fn compile(
         certificate_source: document.certificate_source,
         client_id_header,
         folded_client_ids: clients.keys().map(|client_id| folded_client_id(client_id)).collect(),
+        relies_on_envoys_verdict: trust_anchors.is_empty() && has_certificates_to_verify,
         clients,
         discovery,
         endpoints,
@@ -289,7 +297,7 @@ fn compile(
         protected_resources,
         signature,
         thumbprint_header,
-        trust_anchors: trust_anchors.into_readable(),
+        trust_anchors,
         unregistered_clients: document.unregistered_clients,
         upstream_authentication,
     })
