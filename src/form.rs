@@ -91,6 +91,10 @@ pub enum ParameterValue<'a> {
 /// # Errors
 /// As for [`Form::parse`], the `;` apart.
 pub fn decode(text: &str) -> Result<String, InvalidForm> {
+    // Most names and values are written as they are.
+    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+' | b'\0')) {
+        return Ok(text.to_owned());
+    }
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         if byte == b'%' {
