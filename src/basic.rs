@@ -1,6 +1,6 @@
 //! HTTP Basic client authentication (RFC 7617, RFC 6749 §2.3.1).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
@@ -42,7 +42,7 @@ fn decode(credentials: &[u8]) -> Option<String> {
         return None;
     }
     form::decode(secret).ok()?;
-    form::decode(client_id).ok()
+    form::decode(client_id).ok().map(Cow::into_owned)
 }
 
 /// Whether a letter or digit is escaped. No encoder does that, and servers that do not form-decode would read another

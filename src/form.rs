@@ -5,13 +5,14 @@
 
 use std::{borrow::Cow, fmt};
 
+use memchr::{memchr, memchr3};
 use percent_encoding::{percent_decode, percent_decode_str};
 
 /// The parameters of a form body or a query string, decoded, in their order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Form(Vec<(String, String)>);
+pub struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Form {
+impl<'a> Form<'a> {
     /// Parses the serialisation.
     ///
     /// # Errors
@@ -19,9 +20,9 @@ impl Form {
     /// on a name outside the ABNF of RFC 6749 §8.2 (which is also where brackets, white space and byte order marks are
     /// found, that PHP and Rack read as parts of another name), on a raw `;`, which some parsers take for a separator,
     /// and on more parameters than every server reads.
-    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidForm> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, InvalidForm> {
         let text = str::from_utf8(bytes).map_err(|_| InvalidForm::NotUtf8)?;
-        if text.contains(';') {
+        if memchr(b';', bytes).is_some() {
             return Err(InvalidForm::Semicolon);
         }
         let parameters = text
@@ -45,7 +46,7 @@ impl Form {
 
     /// Every value of a parameter. A name that a lenient server would take for the same parameter counts too: another
     /// case (ASP.NET), or `.` for `_` (PHP).
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ParameterValue<'a>> {
+    pub fn values<'b>(&'b self, name: &'b str) -> impl Iterator<Item = ParameterValue<'b>> {
         self.0.iter().filter_map(move |(written, value)| {
             if written == name {
                 Some(ParameterValue::Exact(value))
@@ -90,10 +91,10 @@ pub enum ParameterValue<'a> {
 ///
 /// # Errors
 /// As for [`Form::parse`], the `;` apart.
-pub fn decode(text: &str) -> Result<String, InvalidForm> {
+pub fn decode(text: &str) -> Result<Cow<'_, str>, InvalidForm> {
     // Most names and values are written as they are.
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+' | b'\0')) {
-        return Ok(text.to_owned());
+    if memchr3(b'%', b'+', b'\0', text.as_bytes()).is_none() {
+        return Ok(Cow::Borrowed(text));
     }
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -111,7 +112,7 @@ pub fn decode(text: &str) -> Result<String, InvalidForm> {
     if decoded.chars().any(|character| character == '\0') {
         return Err(InvalidForm::Nul);
     }
-    Ok(decoded.into_owned())
+    Ok(Cow::Owned(decoded.into_owned()))
 }
 
 /// PHP (`max_input_vars`), Node (`querystring`) and ASP.NET read about a thousand parameters and drop the rest.
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn example_of_rfc_6749_appendix_b_is_decoded() {
-        assert_eq!(decode("+%25%26%2B%C2%A3%E2%82%AC"), Ok(" %&+£€".to_owned()));
+        assert_eq!(decode("+%25%26%2B%C2%A3%E2%82%AC"), Ok(" %&+£€".into()));
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub(super) fn compile(
 /// RFC 6749 §2.3.1 form-encodes the user of `Authorization: Basic`, and not every server decodes it: no client that may use
 /// it, which those of a TLS method may not, may be another one undecoded.
 fn require_one_reading(clients: &HashMap<String, Client>, errors: &mut Vec<ConfigError>) {
-    let may_use_basic = |client_id: &String| {
+    let may_use_basic = |client_id: &str| {
         clients
             .get(client_id)
             .is_some_and(|client| matches!(client.method, ClientAuthMethod::Other))
