@@ -11,32 +11,33 @@ use crate::{
 };
 
 /// Fields in which some authorization server, framework or proxy expects a client certificate or what was found about
-/// it. Each also stands for every name that continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.
-const CERTIFICATE_FIELDS: [&str; 23] = [
-    "-wscc",
-    "cert-chain",
-    "cf-cert",
-    "cloudfront-viewer-cert",
-    "ssl-cert",
-    "ssl-cert-chain",
-    "ssl-client",
-    "ssl-verify",
-    "x-amzn-mtls",
-    "x-cert",
-    "x-client-dn",
-    "x-client-ssl",
-    "x-client-verify",
-    "x-forwarded-ssl-client",
-    "x-mtls",
-    "x-ssl-cert",
-    "x-ssl-client",
-    "x-ssl-issuer",
-    "x-ssl-subject",
-    "x-ssl-verify",
-    "x-tls-cert",
-    "x-tls-client",
-    "x-wso2-mtls-cert",
-];
+/// it, by their first character: every name of every request is looked up here. Each also stands for every name that
+/// continues it after a hyphen, as `ssl-client-s-dn` does `ssl-client`.
+fn certificate_fields(first: u8) -> &'static [&'static str] {
+    match first {
+        b'-' => &["-wscc"],
+        b'c' => &["cert-chain", "cf-cert", "cloudfront-viewer-cert"],
+        b's' => &["ssl-cert", "ssl-client", "ssl-verify"],
+        b'x' => &[
+            "x-amzn-mtls",
+            "x-cert",
+            "x-client-dn",
+            "x-client-ssl",
+            "x-client-verify",
+            "x-forwarded-ssl-client",
+            "x-mtls",
+            "x-ssl-cert",
+            "x-ssl-client",
+            "x-ssl-issuer",
+            "x-ssl-subject",
+            "x-ssl-verify",
+            "x-tls-cert",
+            "x-tls-client",
+            "x-wso2-mtls-cert",
+        ],
+        _ => &[],
+    }
+}
 
 /// Parts of a name that leave no doubt what the field is for: `client-cert`, `x-forwarded-client-cert`,
 /// `client-certificate-ca-verified`, `wl-proxy-client-cert`, `x-arr-clientcert`.
@@ -115,19 +116,22 @@ impl Sanitiser {
     /// What to change in the header or trailer fields of any request before anything else happens to it.
     pub fn changes(&self, headers: &Headers) -> Vec<HeaderChange> {
         let mut changes = Vec::new();
-        let mut is_signed = false;
+        let (mut is_signed, mut nominates) = (false, false);
         for (name, _) in &headers.0 {
-            if SIGNATURE_FIELDS.contains(&name.as_str()) {
-                is_signed = true;
-            } else if name != "connection" && self.is_ours(name) {
-                let removal = HeaderChange::Remove(name.clone());
-                // Ours are few, and none at all in most requests: quicker than to know all names that were seen.
-                if !changes.contains(&removal) {
-                    changes.push(removal);
+            match name.as_str() {
+                "connection" => nominates = true,
+                name if SIGNATURE_FIELDS.contains(&name) => is_signed = true,
+                name if self.is_ours(name) => {
+                    let removal = HeaderChange::Remove(name.to_owned());
+                    // Ours are few, and none at all in most requests: quicker than to know all names that were seen.
+                    if !changes.contains(&removal) {
+                        changes.push(removal);
+                    }
                 }
+                _ => {}
             }
         }
-        if headers.0.iter().any(|(name, _)| name == "connection") {
+        if nominates {
             changes.extend(self.connection_change(headers));
         }
         if is_signed {
@@ -218,7 +222,7 @@ impl Sanitiser {
         self.fields.iter().any(|field| field == folded_name)
             || self.numbered_prefix.as_ref().is_some_and(is_numbered)
             || (is_alias && FIELDS_WITHOUT_ALIAS.contains(&folded_name))
-            || CERTIFICATE_FIELDS.iter().any(has_prefix)
+            || folded_name.bytes().next().is_some_and(|first| certificate_fields(first).iter().any(has_prefix))
             || has_prefix(&PHP_CREDENTIALS)
             // The search for words is prepared anew for each name, which costs more than this.
             || (folded_name.as_bytes().windows(4).any(|part| part == b"cert")
@@ -229,8 +233,8 @@ impl Sanitiser {
 /// The pseudo-header fields of requests (RFC 9113 §8.3.1), in which no server looks for anything else.
 const PSEUDO_HEADERS: [&str; 4] = [":authority", ":method", ":path", ":scheme"];
 
-/// Whether a name is that of a field, or continues it after a hyphen. Every name is compared with every field, so what tells
-/// most of them apart comes first.
+/// Whether a name is that of a field, or continues it after a hyphen. What tells most of them apart comes first.
+#[inline]
 fn continues(name: &[u8], field: &[u8]) -> bool {
     name.split_at_checked(field.len()).is_some_and(|(start, rest)| {
         matches!(rest, [] | [b'-', ..]) && start.last() == field.last() && start == field
@@ -365,6 +369,20 @@ mod tests {
             "Intermediate-77",
         ] {
             assert_eq!(changes(&[(name, "x"), (name, "y")]), [remove(name)], "{name}");
+        }
+    }
+
+    #[test]
+    fn certificate_fields_are_found_by_their_first_character() {
+        let fields = (0..=u8::MAX)
+            .flat_map(|first| certificate_fields(first).iter().map(move |field| (first, *field)));
+        let fields: Vec<_> = fields.collect();
+        assert_eq!(fields.len(), 22);
+        for (first, field) in fields {
+            assert_eq!(field.bytes().next(), Some(first), "{field}");
+            for name in [field.to_owned(), format!("{field}-1")] {
+                assert_eq!(changes(&[(&name, "x")]), [remove(&name)], "{name}");
+            }
         }
     }
 
