@@ -69,7 +69,7 @@ pub(crate) fn header_changes(
     }
     fields.extend(certificate_fields(config, request, certificate)?);
     if let Some(name) = &config.thumbprint_header {
-        fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
+        fields.push((name.clone(), certificate.thumbprint_text().into()));
     }
     if let (Some(name), Some(client)) = (&config.client_id_header, client) {
         fields.push((name.clone(), client.client_id.as_bytes().to_vec()));
@@ -105,7 +105,7 @@ pub(crate) fn resource_changes(
         fields.extend(certificate_fields(config, request, certificate)?);
     }
     if let (Some(name), true) = (&config.thumbprint_header, resource.forwards_thumbprint) {
-        fields.push((name.clone(), certificate.thumbprint().to_string().into_bytes()));
+        fields.push((name.clone(), certificate.thumbprint_text().into()));
     }
     let changes = changes(fields).collect();
     match &config.signature {

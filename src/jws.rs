@@ -10,9 +10,9 @@ use base64::{
 use serde::Serialize;
 
 use crate::{
-    certificate::Certificate,
     generations::Generations,
     http_signature::{SignedRequest, Unsignable, content_digest},
+    known_certificate::KnownCertificate,
     signing_key::{SigningKey, SigningSecret},
 };
 
@@ -40,7 +40,7 @@ pub struct CertificateJws {
 #[derive(Clone, Copy, Debug)]
 pub struct Statement<'a> {
     /// The client's certificate.
-    pub certificate: &'a Certificate,
+    pub certificate: &'a KnownCertificate,
     /// The client, if the certificate authenticated it.
     pub client_id: Option<&'a str>,
     /// The request that the statement is bound to.
@@ -74,7 +74,7 @@ impl CertificateJws {
             exp: self.lifetime_seconds,
             jti: "",
             client_id: statement.client_id,
-            cnf: Confirmation { thumbprint: statement.certificate.thumbprint().to_string() },
+            cnf: Confirmation { thumbprint: statement.certificate.thumbprint_text() },
             htm: request.method,
             htu,
             content_digest: statement.body.map(content_digest),
@@ -139,7 +139,7 @@ struct Claims<'a> {
     jti: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
-    cnf: Confirmation,
+    cnf: Confirmation<'a>,
     htm: &'a str,
     htu: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,9 +147,9 @@ struct Claims<'a> {
 }
 
 #[derive(Serialize)]
-struct Confirmation {
+struct Confirmation<'a> {
     #[serde(rename = "x5t#S256")]
-    thumbprint: String,
+    thumbprint: &'a str,
 }
 
 /// JWS of requests that were allowed, to go with further ones (`signature.jws.reuse_seconds`). For one configuration only.
@@ -207,7 +207,7 @@ impl fmt::Debug for SignedStatements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust;
+    use crate::{certificate::Certificate, trust};
 
     #[test]
     fn only_what_says_the_same_is_found() {
@@ -223,6 +223,7 @@ mod tests {
         let secret = SigningSecret::hmac_sha256_from_base64(KEY).unwrap();
         let key = |kid: &str| SigningKey { kid: kid.into(), secret: secret.clone() };
         let certificate = Certificate::from_der(trust::example_certificate().to_vec()).unwrap();
+        let certificate = KnownCertificate::from(certificate);
         let request =
             |method, authority, target| SignedRequest { method, authority, target, fields: &[] };
         let matter = |jws: &CertificateJws, key, client_id, request, body| {

@@ -17,6 +17,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct KnownCertificate {
     certificate: Certificate,
+    thumbprint_text: String,
+    digest: String,
     /// The value of the certificate's header, where no chain stands in it.
     pub(crate) header_value: OnceLock<String>,
     /// The first line of signature bases, where it holds that value.
@@ -25,7 +27,26 @@ pub struct KnownCertificate {
 
 impl From<Certificate> for KnownCertificate {
     fn from(certificate: Certificate) -> Self {
-        Self { certificate, header_value: OnceLock::new(), beginning: OnceLock::new() }
+        let thumbprint = certificate.thumbprint();
+        Self {
+            certificate,
+            thumbprint_text: thumbprint.to_string(),
+            digest: format!("{thumbprint:x}"),
+            header_value: OnceLock::new(),
+            beginning: OnceLock::new(),
+        }
+    }
+}
+
+impl KnownCertificate {
+    /// The thumbprint as `x5t#S256` has it.
+    pub fn thumbprint_text(&self) -> &str {
+        &self.thumbprint_text
+    }
+
+    /// Whether these are the 64 lower-case hexadecimal digits by which Envoy means this certificate.
+    pub(crate) fn has_digest(&self, digest: &[u8]) -> bool {
+        self.digest.as_bytes() == digest
     }
 }
 
@@ -59,9 +80,10 @@ impl Default for KnownCertificates {
 }
 
 impl KnownCertificates {
-    /// The certificate of a digest as Envoy writes it: 64 hexadecimal digits.
+    /// The certificate of a digest as Envoy writes it: 64 hexadecimal digits in lower case.
     pub fn with_digest(&mut self, digest: &[u8]) -> Option<Arc<KnownCertificate>> {
-        self.0.get(&Thumbprint::from_hex(str::from_utf8(digest).ok()?)?)
+        let known = self.0.get(&Thumbprint::from_hex(str::from_utf8(digest).ok()?)?);
+        known.filter(|known| known.has_digest(digest))
     }
 
     /// Remembers the certificate of a request that is allowed.

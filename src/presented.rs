@@ -28,10 +28,10 @@ pub(crate) fn certificate(
     let connection = &request.connection;
     let digest =
         connection.sha256_peer_certificate_digest.as_deref().filter(|digest| !digest.is_empty());
-    let reported =
-        digest.and_then(|digest| str::from_utf8(digest).ok()).and_then(Thumbprint::from_hex);
-    let known =
-        connection.known_certificate.as_ref().filter(|known| reported == Some(known.thumbprint()));
+    let known = connection
+        .known_certificate
+        .as_ref()
+        .filter(|known| digest.is_some_and(|digest| known.has_digest(digest)));
     let der = match (source, known) {
         // Whoever is known by this digest has the certificate of which certbound computed it.
         (CertificateSource::Connection, Some(known)) => return Ok(Some(known.clone())),
@@ -43,6 +43,8 @@ pub(crate) fn certificate(
         return Ok(Some(known.clone()));
     }
     let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
+    let reported =
+        digest.and_then(|digest| str::from_utf8(digest).ok()).and_then(Thumbprint::from_hex);
     if reported != Some(certificate.thumbprint()) {
         return Err(Rejection::new(
             Reason::DigestMismatch,

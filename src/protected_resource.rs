@@ -342,7 +342,7 @@ impl<'a> Check<'a> {
                 )
             })?;
         let certificate = self.certificate.insert(certificate);
-        if *thumbprint != certificate.thumbprint().to_string() {
+        if thumbprint != certificate.thumbprint_text() {
             return not_bound("the access token is bound to another certificate");
         }
         require_validity(certificate, self.request.now)?;

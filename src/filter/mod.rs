@@ -356,7 +356,7 @@ impl Stream {
             host::set_filter_state("certbound.client_id", client_id)?;
         }
         if let Some(certificate) = &verdict.certificate {
-            host::set_filter_state("certbound.thumbprint", &certificate.thumbprint().to_string())?;
+            host::set_filter_state("certbound.thumbprint", certificate.thumbprint_text())?;
         }
         Ok(())
     }
