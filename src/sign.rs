@@ -76,12 +76,13 @@ pub(crate) fn sign(
             changes.push(HeaderChange::Set("content-digest".into(), digest));
         }
         let is_covered = |(name, _): &Field<'_>| message_signature.covers(name);
+        let of_client: Vec<_> = headers.fields().filter(is_covered).collect();
         // As the server will see them.
-        let sanitised = match headers.fields().any(|field| is_covered(&field)) {
-            true => config.sanitiser.changes(headers),
-            false => Vec::new(),
+        let sanitised = match of_client.as_slice() {
+            [] => Vec::new(),
+            _ => config.sanitiser.changes(headers),
         };
-        let of_client = changed(headers.fields().filter(is_covered), &sanitised);
+        let of_client = changed(of_client, &sanitised);
         let fields: Vec<_> = changed(of_client, &changes).into_iter().filter(is_covered).collect();
         let signed = SignedRequest { fields: &fields, ..signed };
         let beginning = begins_with_certificate(config, message_signature, &changes)
