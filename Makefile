@@ -215,6 +215,12 @@ build/bench/upstream build/bench/ext_authz build/bench/certificates &: $(shell f
 build/bench/pki/clients.json: build/bench/certificates
 	$< $(@D) 4000
 
+# Not one of the services: it is for Linux on x86-64 only, and they are not.
+build/bench/steps: $(shell find bench/steps -name '*.rs' -o -name 'Cargo.*') | .toolchain
+	cargo build --locked --release --quiet --manifest-path bench/steps/Cargo.toml --target-dir build/bench/target
+	@mkdir -p $(@D)
+	cp build/bench/target/release/certbound-bench-steps $@
+
 build/bench/no-op.wasm: $(shell find bench/no-op -name '*.rs' -o -name 'Cargo.*') | .toolchain
 	cargo build --locked --release --quiet --manifest-path bench/no-op/Cargo.toml --target wasm32-wasip1 --target-dir build/bench/target
 	@mkdir -p $(@D)
