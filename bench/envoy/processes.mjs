@@ -22,8 +22,8 @@ process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 /** Starts a command of the repository on these cores. */
-export function start(onCores, command, args, { stdout = 'ignore', stderr = 'inherit' } = {}) {
-  const child = spawn('taskset', ['--cpu-list', onCores, command, ...args], { cwd: root, stdio: ['ignore', stdout, stderr] });
+export function start(onCores, command, args, { stdin = 'ignore', stdout = 'ignore', stderr = 'inherit' } = {}) {
+  const child = spawn('taskset', ['--cpu-list', onCores, command, ...args], { cwd: root, stdio: [stdin, stdout, stderr] });
   running.add(child);
   child.ended = once(child, 'close').finally(() => running.delete(child));
   return child;

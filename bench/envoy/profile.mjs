@@ -2,22 +2,20 @@
 //
 //   node bench/envoy/profile.mjs [--cycles 50] [--milliseconds 100] [--seconds 4]
 //
-// By place, with perf: the filter's own code, Envoy, the C library, the kernel. And by host call: how many a filter
-// makes, and what each costs.
+// In instructions, which are counted: the filter's own, and those of each host call that it makes. And in time, by
+// place, with perf: the filter's own code, Envoy, the C library, the kernel.
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root, until } from '../../tests/envoy/envoy.mjs';
-import { registrations } from './clients.mjs';
-import { startEnvoy } from './envoy.mjs';
+import { countInstructions } from './instructions.mjs';
 import { startLoad } from './load.mjs';
 import { interleave, startUpstream, startVariant } from './measure.mjs';
-import { exchange } from './probe.mjs';
 import { otherCores, output } from './processes.mjs';
 import { writePage } from './report.mjs';
 import { rounded, writeResults } from './results.mjs';
-import { hostCall, variant } from './variants.mjs';
+import { floor, variant } from './variants.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -29,11 +27,10 @@ const { values } = parseArgs({
 const [cycles, milliseconds, seconds] = [values.cycles, values.milliseconds, values.seconds].map(Number);
 
 const SAMPLES_PER_SECOND = 4000;
-const IN_A_REQUEST = 16;
-const profiled = ['none', 'no-op', 'lua', 'certbound-unsigned', 'certbound-hmac', 'certbound-ed25519'];
-const calls = [
-  'get_header_map_pairs', 'get_header_map_value', 'replace_header_map_value', 'remove_header_map_value', 'get_buffer_bytes', 'get_property', 'set_property',
-  'get_current_time_nanoseconds', 'increment_metric', 'record_metric', 'random_get', 'log',
+const profiled = ['none', 'no-op', 'lua', 'certbound-unsigned', 'certbound-hmac', 'certbound-ed25519'].map(variant);
+const counted = [
+  ...['none', 'no-op'].map(variant), floor.held, floor.needed,
+  ...['lua', 'certbound-unsigned', 'certbound-hmac', 'certbound-ed25519', 'certbound-pki', 'certbound-jws-reused', 'none-get', 'certbound-bearer'].map(variant),
 ];
 
 try {
@@ -64,30 +61,24 @@ async function places({ envoy, clients, variant: { traffic } }) {
   return shares;
 }
 
-/** How often a filter makes each host call, for a request whose certificate it knows already. */
-async function callsOf(each, upstream) {
-  const envoy = await startEnvoy({ ...each.envoy(registrations(1)), upstream: upstream.port, tracesFilter: true });
-  for (let request = 0; request < 3; request += 1) await exchange(envoy.port, each.traffic, 0);
-  const log = await envoy.stop();
-  const [last] = log.split(/\[host->vm\] proxy_on_context_create/).slice(-1);
-  const counts = {};
-  for (const [, call] of last.matchAll(/\[vm->host\] \w+\.(?:proxy_)?(\w+)\(/g)) counts[call] = (counts[call] ?? 0) + 1;
-  return counts;
-}
-
 const progress = (text) => console.error(text);
 const upstream = await startUpstream();
-const all = [];
-for (const each of [...profiled.map(variant), hostCall('needed', 0), hostCall('needed', 1), ...calls.map((call) => hostCall(call, IN_A_REQUEST))]) {
-  all.push(await startVariant(each, upstream));
+const instructions = [];
+for (const each of counted) {
+  const { name, title, baseline } = each;
+  instructions.push({ variant: name, title, baseline, ...await countInstructions(each, upstream) });
+  progress(`${name}: ${instructions.at(-1).all} instructions`);
 }
+
+const all = [];
+for (const each of [...profiled, floor.held, floor.needed]) all.push(await startVariant(each, upstream));
 progress(`${all.length} Envoys are running`);
 const figures = await interleave(all.map((running) => ({ running })), { cycles, milliseconds });
 const cpu = (index) => rounded(figures[index].cpu);
 
 const variants = [];
-for (const [index, name] of profiled.entries()) {
-  variants.push({ variant: name, cpu: cpu(index), places: await places(all[index]), calls: await callsOf(variant(name), upstream) });
+for (const [index, { name }] of profiled.entries()) {
+  variants.push({ variant: name, cpu: cpu(index), places: await places(all[index]) });
   progress(`${name}: profiled`);
 }
 for (const { stop } of all) await stop();
@@ -95,11 +86,11 @@ await upstream.stop();
 
 writeResults('profile', {
   date: new Date().toISOString().slice(0, 10),
-  settings: { cycles, milliseconds, seconds, inARequest: IN_A_REQUEST },
+  settings: { cycles, milliseconds, seconds },
+  instructions,
   variants,
   held: { cpu: cpu(profiled.length) },
   needed: { cpu: cpu(profiled.length + 1) },
-  hostCalls: calls.map((call, index) => ({ call, cpu: cpu(profiled.length + 2 + index) })),
 });
 writePage();
 progress('docs/benchmarks.md is written');

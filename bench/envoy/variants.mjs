@@ -135,8 +135,13 @@ export const variants = {
 
 export const names = Object.keys(variants);
 
-/** A wasm filter that waits for the body, and then makes a host call so many times. */
-export const hostCall = (call, count) => ({ name: `${call} ${count}`, traffic: 'token', letsAllIn: true, envoy: () => noOp(`${call} ${count}`) });
+const atLeast = (name, title) => ({ name, title, traffic: 'token', baseline: 'none', letsAllIn: true, envoy: () => noOp(name) });
+
+/** What a wasm filter for the job costs at least, as `variant` gives it: of bench/no-op, by how it is configured. */
+export const floor = {
+  held: atLeast('held', 'wasm filter that only waits for the body'),
+  needed: atLeast('needed', 'wasm filter that only makes the host calls needed'),
+};
 
 /** The variant of a name; `<name>@<path>` is certbound from that module. */
 export function variant(name) {
