@@ -1,5 +1,5 @@
-//! What it costs to decide on a request, and to verify a certification path: the first time, and when the verdict is
-//! remembered.
+//! What it costs to verify a certification path: the first time, and when the verdict is remembered. In WebAssembly also what
+//! it costs to decide on a request: natively, criterion times that (benches/decision.rs).
 //!
 //! `make microbench` runs this program twice, natively and as wasm32-wasip1 in Node's V8, the engine that Envoy embeds.
 
@@ -124,11 +124,13 @@ fn report_decisions() {
         });
         println!("| {} | {:.2} |", scenario.name, (decision - copy) / 100.0);
     }
+    println!();
 }
 
 fn main() {
-    report_decisions();
-    println!();
+    if cfg!(target_arch = "wasm32") {
+        report_decisions();
+    }
     println!("| chain | first verdict, µs | remembered, µs |");
     println!("|---|---|---|");
     report("P-256, issued by the anchor", &straight(Key::p256, 0), true);
