@@ -75,6 +75,9 @@ lint: .toolchain $(ENVOY) $(WASM) $(PKI) $(ZIZMOR) $(PROMTOOL) ## Check formatti
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
+	@# Workspaces of their own. The services have more crates than all the rest: nobody waits for those here.
+	for workspace in services no-op; do cargo fmt --manifest-path bench/$$workspace/Cargo.toml --check || exit 1; done
+	cargo clippy --locked --manifest-path bench/no-op/Cargo.toml --target wasm32-wasip1 --target-dir build/bench/target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" CERTBOUND_INTROSPECTION_SECRET=demo-only-gateway-secret \
 		$(ENVOY) --mode validate --log-level warn -c envoy.yaml
