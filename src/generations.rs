@@ -44,7 +44,9 @@ impl<K: Eq + Hash, V: Clone> Generations<K, V> {
         }
         let weight = (self.weigh)(&value);
         if self.weight.saturating_add(weight) > self.capacity {
-            self.previous = std::mem::take(&mut self.current);
+            // Both tables stay: a new one would grow from nothing amid all else that is remembered, and leave gaps there.
+            std::mem::swap(&mut self.current, &mut self.previous);
+            self.current.clear();
             self.weight = 0;
         }
         self.weight = self.weight.saturating_add(weight);
