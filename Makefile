@@ -76,7 +76,7 @@ lint: .toolchain $(ENVOY) $(WASM) $(PKI) $(ZIZMOR) $(PROMTOOL) ## Check formatti
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	@# Workspaces of their own. The services have more crates than all the rest: nobody waits for those here.
-	for workspace in services no-op; do cargo fmt --manifest-path bench/$$workspace/Cargo.toml --check || exit 1; done
+	for workspace in services no-op steps; do cargo fmt --manifest-path bench/$$workspace/Cargo.toml --check || exit 1; done
 	cargo clippy --locked --manifest-path bench/no-op/Cargo.toml --target wasm32-wasip1 --target-dir build/bench/target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 	CERTBOUND_SIGNING_KEY="$$(cat build/pki/signing.key)" CERTBOUND_INTROSPECTION_SECRET=demo-only-gateway-secret \
