@@ -207,11 +207,12 @@ impl fmt::Debug for SignedStatements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{certificate::Certificate, trust};
+    use crate::certificate::Certificate;
 
     #[test]
     fn only_what_says_the_same_is_found() {
         const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        const EXAMPLE: &[u8] = include_bytes!("trust/known_answers/p256.der");
         let jws = |x5c| CertificateJws {
             name: "client-cert-jwt".into(),
             issuer: "https://proxy.example.com".into(),
@@ -222,7 +223,7 @@ mod tests {
         };
         let secret = SigningSecret::hmac_sha256_from_base64(KEY).unwrap();
         let key = |kid: &str| SigningKey { kid: kid.into(), secret: secret.clone() };
-        let certificate = Certificate::from_der(trust::example_certificate().to_vec()).unwrap();
+        let certificate = Certificate::from_der(EXAMPLE.to_vec()).unwrap();
         let certificate = KnownCertificate::from(certificate);
         let request =
             |method, authority, target| SignedRequest { method, authority, target, fields: &[] };

@@ -11,8 +11,8 @@
 //!    [`trust`] (anchors, path validation, revocation), [`upstream_authentication`], [`config`]
 //! 3. decision: [`request`] (what the filter was told), [`known_certificate`] (what it need not be told again), `identify`
 //!    (who it is from), `presented` (with which certificate), [`authenticate`], [`protected_resource`], `forward` and `sign`
-//!    (what goes to the server), [`rejection`] (the one table from reason to answer), [`rehearsal`] (all of it once, before
-//!    the first client comes); for servers, [`verification`] (did certbound sign this request)
+//!    (what goes to the server), [`rejection`] (the one table from reason to answer); for servers, [`verification`] (did
+//!    certbound sign this request)
 //! 4. the edges: `filter`, compiled for wasm32 only, the only code that names the host; and the command line (src/cli)
 //!
 //! Layers 1 to 3 do no I/O and take time and randomness as arguments.
@@ -41,7 +41,6 @@ pub mod pem;
 mod presented;
 pub mod protected_resource;
 pub mod public_key;
-pub mod rehearsal;
 pub mod rejection;
 pub mod request;
 pub mod response;

@@ -21,7 +21,6 @@ use crate::{
     jws::SignedStatements,
     known_certificate::KnownCertificates,
     protected_resource::{self, Answers},
-    rehearsal::rehearse,
     rejection::{Place, Reason, Rejection},
     request::{Connection, Request},
     response::Response,
@@ -110,7 +109,6 @@ fn configure(size: usize) -> Result<Active, String> {
             warn!("trust_anchors.{name}: {warning}");
         }
     }
-    rehearse(&config, now, &mut host::random);
     let metrics = Metrics::define().map_err(unavailable)?;
     metrics::tell_expiries(&config.trust_anchors).map_err(unavailable)?;
     match config.enforcement {

@@ -34,11 +34,6 @@ pub fn require_known_answers() -> Result<(), WrongAnswer> {
     Ok(())
 }
 
-/// A certificate that is well-formed, and that nobody trusts for anything.
-pub(crate) fn example_certificate() -> &'static [u8] {
-    include_bytes!("known_answers/p256.der")
-}
-
 /// The module does not verify signatures of a kind correctly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WrongAnswer(&'static str);

@@ -35,7 +35,6 @@ use webpki::{EndEntityCert, anchor_from_trusted_cert};
 use x509_cert::{Version, name::Name};
 
 pub use cache::VerdictCache;
-pub(crate) use known_answers::example_certificate;
 pub use known_answers::{WrongAnswer, require_known_answers};
 pub use problem::{
     InvalidTrustAnchors, PathError, PathProblem, UnsuitableAuthority, Warning, Which,
