@@ -213,6 +213,7 @@ impl Sanitiser {
         let folded_name = folded(name);
         let is_alias = matches!(folded_name, Cow::Owned(_));
         let folded_name = folded_name.as_ref();
+        let first = folded_name.bytes().next().unwrap_or_default();
         let has_prefix = |field: &&str| continues(folded_name.as_bytes(), field.as_bytes());
         let is_numbered = |prefix: &String| {
             folded_name.strip_prefix(prefix.as_str()).is_some_and(|number| {
@@ -222,7 +223,7 @@ impl Sanitiser {
         self.fields.iter().any(|field| field == folded_name)
             || self.numbered_prefix.as_ref().is_some_and(is_numbered)
             || (is_alias && FIELDS_WITHOUT_ALIAS.contains(&folded_name))
-            || folded_name.bytes().next().is_some_and(|first| certificate_fields(first).iter().any(has_prefix))
+            || certificate_fields(first).iter().any(has_prefix)
             || has_prefix(&PHP_CREDENTIALS)
             // The search for words is prepared anew for each name, which costs more than this.
             || (folded_name.as_bytes().windows(4).any(|part| part == b"cert")
