@@ -122,7 +122,7 @@ bench: $(BENCH) ## Measure certbound in Envoy beside Lua and ext_authz, and writ
 	node bench/envoy/$(if $(ONLY),compare,bench).mjs $(IN_CYCLES) $(subst $(comma), ,$(ONLY))
 
 .PHONY: profile
-profile: $(BENCH) build/bench/steps ## Measure where the CPU time of a request goes in Envoy, count its instructions, and write docs/benchmarks.md (5 minutes; needs Linux on x86-64, perf, ptrace)
+profile: $(BENCH) build/bench/steps ## Measure where the CPU time of a request goes in Envoy, count its instructions, and write docs/benchmarks.md (7 minutes; needs Linux on x86-64, perf, ptrace)
 	node bench/envoy/profile.mjs $(IN_CYCLES)
 
 .PHONY: microbench

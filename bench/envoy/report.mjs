@@ -320,7 +320,7 @@ The floor is ${(floor / script).toFixed(2)} × what the Lua script adds in the s
 
 \`make profile\` counts these, too: [a program](../bench/steps/src/main.rs) leads the worker of a warm Envoy through a request, one instruction after the other (HTTP/1.1, 100 clients). Its clock stands still meanwhile: else what is due twice a second
 would be due in each request. Counted is what runs outside of the kernel. That is not time, since an instruction that waits for memory takes far longer than one that does not, but it repeats: of ${others[0].requests} requests the middle one is told, the shortest was at
-most ${farthest(({ all, least }) => (all - least) / all)} shorter, and the longest, in which something was due after all, ${farthest(({ all, most }) => (most - all) / all)} longer; of two runs, with new Envoys, the second told the same within 0.5 %. So a change shows without the noise that times have.
+most ${farthest(({ all, least }) => (all - least) / all)} shorter, and the longest, in which something was due after all, ${farthest(({ all, most }) => (most - all) / all)} longer. So a change shows without the noise that times have.
 
 "Filter" is the filter's own code, with what V8 does to copy memory for it; "host calls" is what Envoy does in those that the filter makes; "rest" is what else Envoy does because there is a filter: to call it, and to hold the request until it has answered.
 "Added" is the sum of the three. What Lua's interpreter does is not told from the rest of Envoy; it collects garbage over dozens of requests, and then does not for as many, so its figure is the mean of ${script.requests} (${count(script.least)} to ${count(script.most)}).
